@@ -1,0 +1,1 @@
+"""The alerter: it evaluates rules and tells people, once."""

@@ -1,0 +1,1 @@
+"""Receivers: one file for each kind of place that gets told."""

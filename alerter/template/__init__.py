@@ -1,0 +1,1 @@
+"""Go templates as Prometheus rules use them."""

@@ -1,0 +1,1 @@
+"""The exporter: it makes, keeps, asks and serves samples."""

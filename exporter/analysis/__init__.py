@@ -1,0 +1,1 @@
+"""Asks: which servers are unwell, since when and why."""

@@ -1,0 +1,116 @@
+"""What a person can set, checked when it is built. It stops at `app.py`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from exporter.duration import parse_duration
+from exporter.settings import Section
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """`127.0.0.1:3001` as its two parts; `:3001` listens everywhere. Raises ValueError."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError(f"listen address {address!r}: must be HOST:PORT with a port up to 65535")
+    return match["host"].strip("[]") or "0.0.0.0", int(match["port"])  # noqa: S104 (asked for by the user)
+
+
+def _known_scheme(url: str, schemes: tuple[str, ...]) -> None:
+    if not url.startswith(schemes):
+        shown = url.split("@")[-1]
+        raise ValueError(f"URL {shown!r}: must start with {' or '.join(schemes)}")
+
+
+class Web(Section, frozen=True):
+    """Where and how the exporter listens."""
+
+    listen_address: Annotated[str, Meta(description="HOST:PORT to listen on")] = "127.0.0.1:3001"
+    config_file: Annotated[str, Meta(description="TLS, basic auth and tokens, in the exporter toolkit's format")] = ""
+
+    def __post_init__(self) -> None:
+        host_and_port(self.listen_address)
+
+
+class Log(Section, frozen=True):
+    """How it logs, on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
+    ] = "info"
+    format: Annotated[Literal["logfmt", "json"], Meta(description="logfmt or json")] = "logfmt"
+
+
+class Storage(Section, frozen=True):
+    """Where samples are kept."""
+
+    url: Annotated[str, Meta(description="sqlite:///PATH, redis://…, rediss://… or memory:")] = (
+        "sqlite:///data/samples.db"
+    )
+
+    def __post_init__(self) -> None:
+        _known_scheme(self.url, ("sqlite:///", "redis://", "rediss://", "memory:"))
+
+
+class Inventory(Section, frozen=True):
+    """Where servers and their configuration are kept."""
+
+    url: Annotated[str, Meta(description="sqlite:///PATH or postgresql://…")] = "sqlite:///data/inventory.db"
+
+    def __post_init__(self) -> None:
+        _known_scheme(self.url, ("sqlite:///", "postgresql://"))
+
+
+class Fleet(Section, frozen=True):
+    """The simulated fleet."""
+
+    servers: Annotated[int, Meta(ge=1, le=100_000, description="how many servers to simulate")] = 20
+    seed: Annotated[int, Meta(ge=0, description="the same seed makes the same fleet")] = 1
+    interval: Annotated[str, Meta(description="time between two ticks, a Prometheus duration")] = "15s"
+    environment: Annotated[str, Meta(min_length=1, description="the label environment of every server")] = "production"
+
+    def __post_init__(self) -> None:
+        if not 1_000 <= parse_duration(self.interval) <= 3_600_000:
+            raise ValueError(f"interval {self.interval!r}: must be between 1s and 1h")
+
+
+class Compression(Section, frozen=True):
+    """What baseline + delta may leave out. 0 is lossless."""
+
+    threshold_percent: Annotated[
+        float,
+        Meta(ge=0, le=50, description="leave out changes of gauges up to this many percent; 0 loses nothing"),
+    ] = 0.0
+
+
+class Alerter(Section, frozen=True):
+    """The alerter whose rules and alerts are shown here."""
+
+    url: Annotated[str, Meta(description="base URL of the alerter")] = "http://127.0.0.1:3002"
+
+    def __post_init__(self) -> None:
+        _known_scheme(self.url, ("http://", "https://"))
+
+
+class Config(Section, frozen=True):
+    """Everything. Unknown keys are refused."""
+
+    web: Web = Web()
+    log: Log = Log()
+    storage: Storage = Storage()
+    inventory: Inventory = Inventory()
+    fleet: Fleet = Fleet()
+    compression: Compression = Compression()
+    alerter: Alerter = Alerter()
+    source: Annotated[
+        Literal["simulated", "host"], Meta(description="simulated (a fleet) or host (the machine it runs on)")
+    ] = "simulated"
+    external_labels: Annotated[
+        dict[str, str], Meta(description="labels that name this fleet to the outside", extra={"file_only": True})
+    ] = msgspec.field(default_factory=lambda: {"cluster": "openmanager-v5"})

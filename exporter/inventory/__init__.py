@@ -1,0 +1,1 @@
+"""Keeps: the servers and their configuration, in SQLite or PostgreSQL."""

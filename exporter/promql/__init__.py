@@ -1,0 +1,1 @@
+"""Asks: PromQL, parsed and evaluated with Prometheus 3 semantics."""

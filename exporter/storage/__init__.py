@@ -1,0 +1,1 @@
+"""Keeps: samples as baseline + delta frames, losslessly, in SQLite or Redis."""

@@ -1,0 +1,1 @@
+"""Serves: text format, the Prometheus HTTP API, the stream and the dashboard."""
