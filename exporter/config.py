@@ -28,11 +28,17 @@ def _known_scheme(url: str, schemes: tuple[str, ...]) -> None:
         raise ValueError(f"URL {shown!r}: must start with {' or '.join(schemes)}")
 
 
+class WebConfig(Section, frozen=True):
+    """Who may talk to it."""
+
+    file: Annotated[str, Meta(description="TLS, basic auth and tokens, in the exporter toolkit's format")] = ""
+
+
 class Web(Section, frozen=True):
     """Where and how the exporter listens."""
 
     listen_address: Annotated[str, Meta(description="HOST:PORT to listen on")] = "127.0.0.1:3001"
-    config_file: Annotated[str, Meta(description="TLS, basic auth and tokens, in the exporter toolkit's format")] = ""
+    config: WebConfig = WebConfig()
 
     def __post_init__(self) -> None:
         host_and_port(self.listen_address)
