@@ -1,6 +1,7 @@
 """`make run`: the exporter and the alerter together; Ctrl-C stops both.
 
-Settings come from the environment (OPENMANAGER_…), as for each process alone.
+Settings come from the environment (OPENMANAGER_…) and from `exporter.yml` and `alerter.yml` in the folder
+where it is started, if they are there.
 """
 
 from __future__ import annotations
@@ -56,6 +57,8 @@ def _flags() -> argparse.Namespace:
 
 
 def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    if Path(f"{module}.yml").is_file():
+        arguments = ("--config.file", f"{module}.yml", *arguments)
     # A session of its own: Ctrl-C reaches this process only, which then stops both in order.
     return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)
 

@@ -1,0 +1,1 @@
+"""Measured figures beside their goals; `make bench` prints them."""

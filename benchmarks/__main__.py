@@ -1,0 +1,31 @@
+"""`make bench`: every figure beside its goal. `python -m benchmarks NAME …` runs some of them."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator
+
+from benchmarks import serving
+from benchmarks.figure import Figure, table
+
+BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {"serving": serving.figures}
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, and print goals beside.")
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)} (default: all)")
+    names = parser.parse_args().names or list(BENCHMARKS)
+    if unknown := [name for name in names if name not in BENCHMARKS]:
+        parser.error(f"unknown benchmark {unknown[0]!r}; there is {', '.join(BENCHMARKS)}")
+    reached = True
+    for name in names:
+        print(f"{name} ...", file=sys.stderr, flush=True)
+        figures = list(BENCHMARKS[name]())
+        reached = reached and all(figure.reached for figure in figures)
+        print(table(figures), flush=True)
+    return 0 if reached else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,81 @@
+"""An exporter process with scratch files, as a user starts it."""
+
+from __future__ import annotations
+
+import http.client
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import psutil
+
+METRICS = "/api/prometheus/metrics"
+
+
+@dataclass(frozen=True, slots=True)
+class Exporter:
+    """A running exporter: where it listens, and how long it took until its first page."""
+
+    port: int
+    process: subprocess.Popen[bytes]
+    first_page_s: float
+
+    def resident_mb(self) -> float:
+        """Resident memory in megabytes (1e6 bytes)."""
+        return float(psutil.Process(self.process.pid).memory_info().rss) / 1e6
+
+    def cpu_s(self) -> float:
+        """Processor time used so far, in seconds."""
+        times = psutil.Process(self.process.pid).cpu_times()
+        return float(times.user + times.system)
+
+    def get(self, path: str) -> bytes:
+        """The body of a GET. Raises RuntimeError if the status is not 200."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            connection.request("GET", path)
+            response = connection.getresponse()
+            body = response.read()
+            if response.status != http.client.OK:
+                raise RuntimeError(f"GET {path}: {response.status}")
+            return body
+        finally:
+            connection.close()
+
+
+@contextmanager
+def exporter(folder: Path, *flags: str) -> Iterator[Exporter]:
+    """Starts one and waits for its first page of metrics."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    command = [
+        *(sys.executable, "-m", "exporter", "--web.listen-address", f"127.0.0.1:{port}"),
+        *("--storage.url", f"sqlite:///{folder / 'samples.db'}"),
+        *("--inventory.url", f"sqlite:///{folder / 'inventory.db'}"),
+        *("--log.level", "warning", *flags),
+    ]
+    started = time.perf_counter()
+    process = subprocess.Popen(command, env={**os.environ})
+    try:
+        yield Exporter(port, process, _first_page(process, port, started))
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _first_page(process: subprocess.Popen[bytes], port: int, started: float) -> float:
+    probe = Exporter(port, process, 0.0)
+    while process.poll() is None and time.perf_counter() - started < 60:
+        try:
+            if probe.get(METRICS):
+                return time.perf_counter() - started
+        except (OSError, RuntimeError):
+            time.sleep(0.005)
+    raise RuntimeError("the exporter did not answer")
