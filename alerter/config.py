@@ -1,0 +1,205 @@
+"""What a person can set about the alerter, checked when it is built. It stops at `app.py`."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Literal
+
+import msgspec
+from msgspec import Meta
+
+from exporter.duration import parse_duration
+from exporter.settings import Section
+
+_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
+_FILE_ONLY = {"file_only": True}
+
+
+def host_and_port(address: str) -> tuple[str, int]:
+    """`127.0.0.1:3002` as its two parts; `:3002` listens everywhere. Raises ValueError."""
+    match = _ADDRESS.fullmatch(address)
+    if match is None or int(match["port"]) > 65_535:
+        raise ValueError(f"listen address {address!r}: must be HOST:PORT with a port up to 65535")
+    return match["host"].strip("[]") or "0.0.0.0", int(match["port"])  # noqa: S104 (asked for by the user)
+
+
+def _known_scheme(url: str, *schemes: str) -> None:
+    if not url.startswith(schemes):
+        raise ValueError(f"URL {url.split('@')[-1]!r}: must start with {' or '.join(schemes)}")
+
+
+def _duration(name: str, text: str, least_ms: int = 0) -> int:
+    try:
+        ms = parse_duration(text)
+    except ValueError as err:
+        raise ValueError(f"{name} {text!r}: {err}") from None
+    if ms < least_ms:
+        raise ValueError(f"{name} {text!r}: must be at least {least_ms} ms")
+    return ms
+
+
+class Web(Section, frozen=True):
+    """Where it listens, and under which URL people reach it."""
+
+    listen_address: Annotated[str, Meta(description="HOST:PORT to listen on")] = "127.0.0.1:3002"
+    external_url: Annotated[str, Meta(description="the URL under which people reach it, for links")] = ""
+
+    def __post_init__(self) -> None:
+        host_and_port(self.listen_address)
+        if self.external_url:
+            _known_scheme(self.external_url, "http://", "https://")
+
+    @property
+    def link(self) -> str:
+        """The external URL without a slash at its end."""
+        return (self.external_url or f"http://{self.listen_address}").rstrip("/")
+
+
+class Log(Section, frozen=True):
+    """How it logs, on standard error."""
+
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
+    ] = "info"
+    format: Annotated[Literal["logfmt", "json"], Meta(description="logfmt or json")] = "logfmt"
+
+
+class State(Section, frozen=True):
+    """Where alerts, what receivers were told, silences and history are kept."""
+
+    url: Annotated[str, Meta(description="sqlite:///PATH, redis://… or rediss://…")] = "sqlite:///data/alerter.db"
+
+    def __post_init__(self) -> None:
+        _known_scheme(self.url, "sqlite:///", "redis://", "rediss://")
+
+
+class Datasource(Section, frozen=True):
+    """Whose Prometheus HTTP API answers the rules."""
+
+    url: Annotated[str, Meta(description="base URL of a Prometheus HTTP API")] = "http://127.0.0.1:3001/api/prometheus"
+    timeout: Annotated[str, Meta(description="longest time for one query, a Prometheus duration")] = "30s"
+
+    def __post_init__(self) -> None:
+        _known_scheme(self.url, "http://", "https://")
+        _duration("timeout", self.timeout, 1)
+
+
+class RemoteWrite(Section, frozen=True):
+    """Where recording rules, ALERTS and ALERTS_FOR_STATE are written; empty writes none."""
+
+    url: Annotated[str, Meta(description="remote write URL for recording rules and ALERTS")] = ""
+
+    def __post_init__(self) -> None:
+        if self.url:
+            _known_scheme(self.url, "http://", "https://")
+
+
+class Evaluation(Section, frozen=True):
+    """When rules are evaluated."""
+
+    interval: Annotated[str, Meta(description="for groups that name none, a Prometheus duration")] = "15s"
+    resend_delay: Annotated[str, Meta(description="time after which an Alertmanager is sent an alert again")] = "1m"
+    grace: Annotated[str, Meta(description="least wait of a pending alert after a restart")] = "10m"
+    outage_tolerance: Annotated[str, Meta(description="longest outage after which state is restored")] = "1h"
+
+    def __post_init__(self) -> None:
+        _duration("interval", self.interval, 1)
+        for name in ("resend_delay", "grace", "outage_tolerance"):
+            _duration(name, getattr(self, name))
+
+    def seconds(self, name: str) -> float:
+        """One of the durations above, in seconds."""
+        return parse_duration(getattr(self, name)) / 1_000
+
+
+class Inhibit(Section, frozen=True):
+    """Alerts matching `target` are not told while one matching `source` fires with the same `equal` labels.
+
+    Matchers are written as Alertmanager writes them: `severity="critical"`, `server=~"web-.*"`.
+    """
+
+    source: tuple[str, ...]
+    target: tuple[str, ...]
+    equal: tuple[str, ...] = ()
+
+
+class Delivery(Section, frozen=True):
+    """How alerts become messages."""
+
+    group_by: Annotated[
+        tuple[str, ...], Meta(description="labels whose alerts make one message; `...` means all of them")
+    ] = ("alertname", "server")
+    detail_labels: Annotated[
+        tuple[str, ...], Meta(description="labels that are no news of their own, such as a cpu core")
+    ] = ("core",)
+    group_wait: Annotated[str, Meta(description="wait before the first message of a group")] = "0s"
+    group_interval: Annotated[str, Meta(description="wait before more of a group is told")] = "1m"
+    repeat_interval: Annotated[str, Meta(description="wait before what still fires is told again")] = "4h"
+    inhibit_linger: Annotated[
+        str, Meta(description="how long a resolved critical alert still covers the warning beneath it")
+    ] = "5m"
+    inhibit: Annotated[
+        tuple[Inhibit, ...], Meta(description="more inhibitions, as in Alertmanager", extra=_FILE_ONLY)
+    ] = ()
+
+    def __post_init__(self) -> None:
+        for name in ("group_wait", "group_interval", "repeat_interval", "inhibit_linger"):
+            _duration(name, getattr(self, name))
+
+    def seconds(self, name: str) -> float:
+        """One of the durations above, in seconds."""
+        return parse_duration(getattr(self, name)) / 1_000
+
+
+class Slack(Section, frozen=True):
+    """The Slack receiver. The webhook's URL is the secret SLACK_WEBHOOK_URL."""
+
+    channel: Annotated[str, Meta(description="channel named in messages")] = "#monitoring"
+    username: Annotated[str, Meta(description="user name shown")] = "OpenManager Bot"
+    icon_emoji: Annotated[str, Meta(description="icon shown")] = ":robot_face:"
+    template: Annotated[str, Meta(description="a Jinja2 file that replaces the message's template")] = ""
+    api_url: Annotated[str, Meta(description="another endpoint of the Slack API", extra=_FILE_ONLY)] = ""
+
+
+def _default_queries() -> dict[str, str]:
+    return {
+        "openmanager.cpu.usage": "avg by (server) (openmanager_cpu_usage_percent)",
+        "openmanager.memory.usage": "openmanager_memory_usage_percent",
+        "openmanager.disk.usage": "max by (server) (openmanager_disk_usage_percent)",
+        "openmanager.network.receive": "sum by (server) (rate(openmanager_network_receive_bytes_total[1m]))",
+        "openmanager.network.transmit": "sum by (server) (rate(openmanager_network_transmit_bytes_total[1m]))",
+    }
+
+
+class Datadog(Section, frozen=True):
+    """The Datadog receiver. Its key is the secret DATADOG_API_KEY or DD_API_KEY, its site DD_SITE."""
+
+    host: Annotated[str, Meta(description="host of series and events")] = "openmanager-v5"
+    env: Annotated[str, Meta(description="value of the tag env")] = "production"
+    interval: Annotated[str, Meta(description="time between two sendings of series")] = "15s"
+    api_url: Annotated[str, Meta(description="another endpoint of the Datadog API", extra=_FILE_ONLY)] = ""
+    series: Annotated[
+        dict[str, str],
+        Meta(description="what is sent: a metric's name and the PromQL that gives it", extra=_FILE_ONLY),
+    ] = msgspec.field(default_factory=_default_queries)
+
+    def __post_init__(self) -> None:
+        _duration("interval", self.interval, 1_000)
+
+
+class Config(Section, frozen=True):
+    """Everything. Unknown keys are refused."""
+
+    web: Web = Web()
+    log: Log = Log()
+    state: State = State()
+    datasource: Datasource = Datasource()
+    remote_write: RemoteWrite = RemoteWrite()
+    evaluation: Evaluation = Evaluation()
+    delivery: Delivery = Delivery()
+    slack: Slack = Slack()
+    datadog: Datadog = Datadog()
+    rules: Annotated[tuple[str, ...], Meta(description="glob of rule files")] = ("rules/*.yml",)
+    external_labels: Annotated[
+        dict[str, str], Meta(description="labels that name this alerter to the outside", extra=_FILE_ONLY)
+    ] = msgspec.field(default_factory=dict)
