@@ -1,0 +1,114 @@
+"""Rule templates: parsed once, rendered for each alert.
+
+template = parse("CPU usage is {{ $value }}%", "__alert_HighCPU")
+template.render({"server": "web-01"}, 97.25)       # raises TemplateError
+template.expand({"server": "web-01"}, 97.25)       # never raises: the error is the text, as in Prometheus
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import lru_cache
+
+from alerter.template.compiler import compile_tree
+from alerter.template.errors import TemplateError
+from alerter.template.functions import FUNCTIONS, Context, Query
+from alerter.template.parser import parse_tree
+from alerter.template.state import State
+from alerter.template.values import AlertData, StringMap
+
+PREAMBLE = (
+    "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
+)
+"""What Prometheus puts before every text; positions in its error messages count it."""
+
+MAX_TEXT = 1 << 18
+"""No template is longer, in characters."""
+
+
+def no_query(expression: str) -> list[tuple[Mapping[str, str], float]]:
+    """The query function where there is nothing to ask."""
+    raise TemplateError("no datasource to query")
+
+
+class Template:
+    """A parsed template. Rendering it changes nothing; threads may share it."""
+
+    __slots__ = ("_literal", "_root", "_slots", "_text", "_walk", "name", "text")
+
+    def __init__(self, text: str, name: str) -> None:
+        self.name = name
+        self.text = text
+        self._text = PREAMBLE + text
+        tree = parse_tree(name, self._text, FUNCTIONS)
+        self._root = tree.root
+        self._walk, self._slots = compile_tree(tree)
+        self._literal = "{{" not in text
+
+    def render(
+        self,
+        labels: Mapping[str, str],
+        value: float,
+        *,
+        external_labels: Mapping[str, str] | None = None,
+        external_url: str = "",
+        query: Query = no_query,
+        now_s: float = 0.0,
+    ) -> str:
+        """The text for one alert. `labels` are the element's, with its metric name as `__name__`.
+
+        Raises TemplateError with Go's message.
+        """
+        if self._literal:
+            return self.text
+        data = AlertData(StringMap(labels), StringMap(external_labels or {}), external_url, value)
+        state = State(self.name, self._text, Context(query, external_url, now_s), self._root)
+        state.variables = [data, *(None for _ in range(self._slots - 1))]
+        try:
+            self._walk(state, data)
+        except RecursionError:
+            raise state.failure("exceeded maximum depth") from None
+        except TemplateError as err:
+            raise _located(err) from err.__cause__
+        return "".join(state.out)
+
+    def expand(
+        self,
+        labels: Mapping[str, str],
+        value: float,
+        *,
+        external_labels: Mapping[str, str] | None = None,
+        external_url: str = "",
+        query: Query = no_query,
+        now_s: float = 0.0,
+    ) -> str:
+        """As `render`, but an error becomes the text. Source: prometheus/rules/alerting.go, Eval."""
+        try:
+            return self.render(
+                labels,
+                value,
+                external_labels=external_labels,
+                external_url=external_url,
+                query=query,
+                now_s=now_s,
+            )
+        except TemplateError as err:
+            return f"<error expanding template: error executing template {self.name}: {err}>"
+
+
+def _located(err: TemplateError) -> TemplateError:
+    """The error with its place in the text that was given, without the preamble."""
+    if err.line == 1 and err.column is not None:
+        err.column = max(err.column - len(PREAMBLE), 0)
+    return err
+
+
+@lru_cache(maxsize=4096)
+def parse(text: str, name: str = "") -> Template:
+    """The template. Prometheus names the one of an alert `__alert_` and the alert's name.
+
+    Raises TemplateError with Go's message: `template: NAME:LINE: function "x" not defined`.
+    """
+    if len(text) > MAX_TEXT:
+        raise TemplateError(f"template: {name}:1: text of more than {MAX_TEXT} characters", 1)
+    return Template(text, name)
