@@ -7,7 +7,7 @@ from itertools import pairwise
 from urllib.parse import quote_plus
 
 from alerter.template.errors import FunctionError
-from alerter.template.printing import bounded, indirect, sprint
+from alerter.template.printing import bounded, indirect, sprint, sprintf
 from alerter.template.quoting import from_bytes, is_print, to_bytes
 from alerter.template.values import Sample, Stringer, Struct, Uint8, Value, is_int, truth, type_name
 
@@ -40,9 +40,9 @@ def _indexed(item: Value, at: Value) -> Value:
         return item.get(at, _zero_element(item))
     if isinstance(item, str):
         raw = to_bytes(item)
-        return Uint8(raw[_position(at, len(raw), len(raw))])
+        return Uint8(raw[_position(at, len(raw), "string")])
     if isinstance(item, list):
-        return item[_position(at, len(item), len(item))]
+        return item[_position(at, len(item), "slice")]
     raise FunctionError(f"can't index item of type {_indirect_type(item)}")
 
 
@@ -54,16 +54,16 @@ def _indirect_type(item: Value) -> str:
     return type_name(item).removeprefix("*")
 
 
-def _position(at: Value, capacity: int, length: int | None = None) -> int:
-    """An index checked against the capacity, and against the length where an element is wanted."""
+def _position(at: Value, capacity: int, element_of: str = "") -> int:
+    """An index checked against the capacity; where an element is wanted, one more than the last is no index."""
     if at is None:
         raise FunctionError("cannot index slice/array with nil")
     if not is_int(at) or isinstance(at, Stringer):
         raise FunctionError(f"cannot index slice/array with type {type_name(at)}")
     if at < 0 or at > capacity:
         raise FunctionError(f"index out of range: {int(at)}")
-    if at == length:
-        raise FunctionError(f"reflect: {'string' if length is not None else 'slice'} index out of range")
+    if element_of and at == capacity:
+        raise FunctionError(f"reflect: {element_of} index out of range")
     return int(at)
 
 
@@ -123,10 +123,14 @@ _INCOMPATIBLE = "incompatible types for comparison"
 def equal(first: Value, *others: Value) -> bool:
     """eq: whether the first equals any of the others."""
     if first is not None and not _kind(first) and not _is_comparable(first):
-        raise FunctionError(f"uncomparable type {type_name(first)}")
+        raise _uncomparable(first)
     if not others:
         raise FunctionError("missing argument for comparison")
     return any(_equals(first, other) for other in others)
+
+
+def _uncomparable(value: Value) -> FunctionError:
+    return FunctionError(f"non-comparable type {sprintf('%s', (value,))}: {type_name(value)}")
 
 
 def _is_comparable(value: Value) -> bool:
@@ -135,7 +139,7 @@ def _is_comparable(value: Value) -> bool:
 
 def _equals(first: Value, other: Value) -> bool:
     if other is not None and not _kind(other) and not _is_comparable(other):
-        raise FunctionError(f"uncomparable type {type_name(other)}")
+        raise _uncomparable(other)
     if _kind(first) != _kind(other):
         if first is None or other is None:
             return False

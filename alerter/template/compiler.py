@@ -118,13 +118,11 @@ class _Compiler:
         del self.scope[visible:]
 
         def walk(state: State, dot: Value) -> str:
-            value = evaluate(state, dot)
             state.node = node
-            pairs = _pairs(state, value)
+            pairs = _pairs(state, evaluate(state, dot))
             if not pairs:
                 return otherwise(state, dot)
             for key, element in pairs:
-                state.node = node
                 state.round()
                 if slots:
                     state.variables[slots[-1]] = element
@@ -163,7 +161,7 @@ class _Compiler:
 
     def pipe(self, pipe: nodes.Pipe, *, stores: bool = True) -> Evaluate:
         """The pipeline's value, stored in its variables too."""
-        run = self.commands(pipe.commands)
+        run = self.commands(pipe)
         if not pipe.variables or not stores:
             return run
         name = pipe.variables[-1].names[0]
@@ -178,8 +176,10 @@ class _Compiler:
 
         return store
 
-    def commands(self, commands: Sequence[nodes.Command]) -> Evaluate:
-        first, *rest = commands
+    def commands(self, pipe: nodes.Pipe) -> Evaluate:
+        first, *rest = pipe.commands
+        if isinstance(first.args[0], nodes.Pipe) and len(first.args) > 1:
+            return _failing(pipe, f"can't give argument to non-function {first.args[0]}")
         start = self.command(first, piped=False)
 
         def run_first(state: State, dot: Value) -> Value:
@@ -220,7 +220,7 @@ class _Compiler:
 
         def run(state: State, dot: Value, final: Final) -> Value:
             if refused:
-                state.node = head
+                state.node = state.node if isinstance(head, nodes.Pipe) else head
                 raise state.failure(f"can't give argument to non-function {head}")
             return evaluate(state, dot)
 
@@ -245,9 +245,8 @@ class _Compiler:
         arguments = [self.argument(arg) for arg in args]
 
         def run(state: State, dot: Value, final: Final) -> Value:
-            value = receiver(state, dot)
             state.node = node
-            return field_of(state, dot, node, value, names, arguments, final)
+            return field_of(state, dot, node, receiver(state, dot), names, arguments, final)
 
         return run
 
@@ -282,9 +281,8 @@ class _Compiler:
             return _failing(node, f"indirection through explicit nil in {node}")
 
         def run(state: State, dot: Value) -> Value:
-            value = receiver(state, dot)
             state.node = node
-            return field_of(state, dot, node, value, names, (), missing)
+            return field_of(state, dot, node, receiver(state, dot), names, (), missing)
 
         return run
 

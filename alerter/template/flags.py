@@ -147,21 +147,23 @@ def _finite(value: float, verb: str, flags: Flags) -> str:
     precision = flags.precision
     if verb in "xX":
         shown = hexadecimal(value, precision)
+        if flags.sharp:
+            shown = _with_zeros(shown, (precision or 6) if verb == "x" else 0, "p")
         return shown.upper() if verb == "X" else shown
     if verb == "b":
         return binary(value)
     if verb in "fFeE":
         return f"{value:{'#' if flags.sharp else ''}.{6 if precision is None else precision}{verb.replace('F', 'f')}}"
     if precision is None:
-        shown = _with_zeros(shortest(value), 6) if flags.sharp else shortest(value)
+        shown = _with_zeros(shortest(value), 6, "e") if flags.sharp else shortest(value)
     else:
         shown = f"{value:{'#' if flags.sharp else ''}.{precision}g}"
     return shown.upper() if verb == "G" else shown
 
 
-def _with_zeros(shown: str, least: int) -> str:
-    """`%#g`: a decimal point always, and zeros up to so many digits."""
-    mantissa, mark, exponent = shown.partition("e")
-    digits = len(mantissa.lstrip("-0.").replace(".", ""))
+def _with_zeros(shown: str, least: int, mark: str) -> str:
+    """`%#g` and `%#x`: a decimal point always, and zeros up to so many digits; Go counts the x of 0x too."""
+    mantissa, exponent_mark, exponent = shown.partition(mark)
+    digits = len(mantissa.lstrip("-0.").replace(".", "")) or 1
     point = "" if "." in mantissa else "."
-    return f"{mantissa}{point}{'0' * max(least - digits, 0)}{mark}{exponent}"
+    return f"{mantissa}{point}{'0' * max(least - digits, 0)}{exponent_mark}{exponent}"

@@ -131,10 +131,9 @@ def humanize_duration(given: Value) -> str:
 
 
 def _long_duration(sign: str, value: float) -> str:
-    minutes, seconds = divmod(min(int(value), (1 << 63) - 1), 60)
-    hours, minutes = divmod(minutes, 60)
-    days, hours = divmod(hours, 24)
-    if days:
+    whole, back = (int(value), 1) if value < 2.0**63 else (1 << 63, -1)  # an int64 overflows to its least value
+    seconds, minutes, hours = whole % 60 * back, whole // 60 % 60 * back, whole // 3600 % 24 * back
+    if days := whole // 86400 * back:
         return f"{sign}{days}d {hours}h {minutes}m {seconds}s"
     if hours:
         return f"{sign}{hours}h {minutes}m {seconds}s"
@@ -178,11 +177,11 @@ def to_duration(given: Value) -> PointedDuration:
 
 def parse_seconds(text: str) -> float:
     """A Prometheus duration in seconds."""
-    negative = text.startswith("-")
+    negative = text.startswith("-") and len(text) > 1
     try:
-        seconds = parse_duration(text.removeprefix("-")) / 1000
+        seconds = parse_duration(text[negative:]) / 1000
     except ValueError as err:
-        raise FunctionError(str(err)) from None
+        raise FunctionError(str(err).replace(f'"{text[negative:]}"', quote(text))) from None
     return -seconds if negative else seconds
 
 
@@ -234,14 +233,18 @@ def arguments(*values: Value) -> AnyMap:
 
 
 def title(text: str) -> str:
-    """The first letter of each word in upper case, the others as they are."""
+    """The first letter of each word in upper case, the others as they are. Source: Go strings, Title."""
     parts: list[str] = []
-    in_word = False
+    starts = True
     for char in text:
-        starts = not in_word
-        in_word = (char in "_'’" and in_word) or char == "_" or char.isalnum()
-        parts.append(char.title() if starts and in_word else char)
+        parts.append(_single(char.title(), char) if starts else char)
+        starts = not (char.isalnum() or char == "_") if char.isascii() else char.isspace()
     return "".join(parts)
+
+
+def _single(mapped: str, char: str) -> str:
+    """Go maps letters one to one: what would become two letters stays."""
+    return mapped if len(mapped) == 1 else char
 
 
 def _link(tab: int, expression: str) -> str:
@@ -253,11 +256,11 @@ def _sprintf(form: str, *args: Value) -> str:
 
 
 def _lower(text: str) -> str:
-    return "".join(char.lower() if len(char.lower()) == 1 else char for char in text)
+    return "".join(_single(char.lower(), char) for char in text)
 
 
 def _upper(text: str) -> str:
-    return "".join(char.upper() if len(char.upper()) == 1 else char for char in text)
+    return "".join(_single(char.upper(), char) for char in text)
 
 
 def _path(context: Context) -> str:

@@ -205,9 +205,7 @@ class _Lexer:
         if self.peek() == "(":
             self.parens += 1
             return self.take(Kind.LEFT_PAREN, self.at + 1)
-        self.parens -= 1
-        if self.parens < 0:
-            raise LexError("unexpected right paren U+0029 ')'")
+        self.parens -= 1  # one too many is no operand: the parser refuses it
         return self.take(Kind.RIGHT_PAREN, self.at + 1)
 
     def quoted(self) -> Token:
@@ -254,15 +252,18 @@ class _Lexer:
         return self.take(kind, end)
 
     def number(self) -> Token:
-        match = _NUMBER.match(self.text, self.at)
+        end = self.number_end(self.at)
+        if self.text[end : end + 1] in ("+", "-"):  # where Go would read a complex number
+            end = self.number_end(end)
+        elif not is_word(self.text[end : end + 1]):
+            return self.take(Kind.NUMBER, end)
+        raise LexError(f"bad number syntax: {quote(self.text[self.at : end + is_word(self.text[end : end + 1])])}")
+
+    def number_end(self, at: int) -> int:
+        match = _NUMBER.match(self.text, at)
         if match is not None and not match[0].lstrip("+-").lower().startswith(("0x", "0o", "0b")):
-            match = _DECIMAL.match(self.text, self.at)
-        end = match.end() if match else self.at
-        if is_word(self.text[end : end + 1]):
-            raise LexError(f"bad number syntax: {quote(self.text[self.at : end + 1])}")
-        if self.text[end : end + 1] in ("+", "-"):
-            raise LexError(f"bad number syntax: {quote(self.text[self.at : end + 1])}")
-        return self.take(Kind.NUMBER, end)
+            match = _DECIMAL.match(self.text, at)
+        return match.end() if match else at
 
 
 def _word_kind(word: str) -> Kind:

@@ -12,7 +12,8 @@ _INTEGER = re.compile(
     r"([+-]?)(?:0[xX]((?:_?[0-9a-fA-F])+)|0[bB]((?:_?[01])+)|0[oO]?((?:_?[0-7])+)|(0|[1-9](?:_?[0-9])*))"
 )
 _BASES = (16, 2, 8, 10)
-_HEX_FLOAT = re.compile(r"([+-]?)0[xX]_?[0-9a-fA-F]+(?:_[0-9a-fA-F]+)*\.?[0-9a-fA-F]*[pP][+-]?[0-9]+")
+_HEX_FLOAT = re.compile(r"[+-]?0[xX](?:[0-9a-fA-F]+\.?[0-9a-fA-F]*|\.[0-9a-fA-F]+)[pP][+-]?[0-9]+")
+_LONE_UNDERSCORE = re.compile(r"(?<![0-9a-fA-FxX])_|_(?![0-9a-fA-F])")
 _DECIMAL_FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?")
 _WORD_FLOAT = re.compile(r"[+-]?(?:inf|infinity)|nan", re.IGNORECASE)
 _MIN, _MAX, _MAX_UNSIGNED = -(1 << 63), (1 << 63) - 1, (1 << 64) - 1
@@ -25,9 +26,9 @@ def number(at: int, text: str) -> nodes.Number | str:
         if not _MIN <= integer <= _MAX_UNSIGNED:
             return f"integer overflow: {quote(text)}"
         return nodes.Number(at, text, integer, float(integer), _is_float_text(text))
-    floating = None if text.strip("+-").lower().startswith(("inf", "nan")) else parse_float(text, underscores=True)
-    if floating is None or math.isinf(floating):
-        return f"bad number syntax: {quote(text)}"
+    floating = parse_float(text)
+    if floating is None or not math.isfinite(floating):
+        return f"illegal number syntax: {quote(text)}"
     if not any(char in text for char in ".eEpP"):
         return f"integer overflow: {quote(text)}"
     whole = floating.is_integer() and _MIN <= floating <= _MAX
@@ -48,15 +49,17 @@ def _integer(text: str) -> int | None:
     return -value if sign == "-" else value
 
 
-def parse_float(text: str, *, underscores: bool = False) -> float | None:
+def parse_float(text: str) -> float | None:
     """A float as strconv.ParseFloat reads it, None if it does not. Too large is an infinity."""
-    if underscores:
+    if "_" in text:
+        if _LONE_UNDERSCORE.search(text):
+            return None
         text = text.replace("_", "")
     if _DECIMAL_FLOAT.fullmatch(text) or _WORD_FLOAT.fullmatch(text):
         return float(text)
     if _HEX_FLOAT.fullmatch(text):
         try:
-            return float.fromhex(text.replace("_", ""))
+            return float.fromhex(text)
         except OverflowError:
             return -math.inf if text.startswith("-") else math.inf
     return None

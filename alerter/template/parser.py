@@ -382,6 +382,8 @@ class _Parser:
             char = unquote_char(token.text)
             if char is None:
                 raise self.stream.failure("invalid syntax")
+            if len(char) > 1:
+                raise self.stream.failure(f"malformed character constant: {token.text}")
             return nodes.Number(token.at, token.text, ord(char), float(ord(char)), False)
         text = unquote(token.text)
         if text is None:

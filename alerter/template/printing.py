@@ -176,7 +176,7 @@ class _Printf:
         while self.peek().isascii() and self.peek().isdigit():
             self.at += 1
         digits = self.form[start : self.at]
-        if digits and int(digits[:9]) > _MAX_NUMBER:
+        if digits and int(digits[:-1][:9] or "0") > _MAX_NUMBER:  # Go looks before it takes the next digit
             self.at = len(self.form)
             return None
         return int(digits) if digits else None
@@ -237,7 +237,7 @@ def _printed(value: Value, verb: str, flags: Flags, depth: int = 0) -> str:
     if value is None:
         return padded("<nil>", flags) if verb in "vT" else _bad(value, verb, flags)
     if verb == "T":
-        return padded(type_name(value), flags)
+        return string_text(type_name(value), "s", flags) or ""
     if verb == "p":
         return _bad(value, verb, flags)
     text = _scalar(value, verb, flags, depth)

@@ -58,9 +58,8 @@ def unquote(literal: str) -> str | None:
 
 
 def unquote_char(literal: str) -> str | None:
-    """The one character of a Go character literal, None if the syntax is invalid."""
-    text = _unescaped(literal[1:-1], "'")
-    return text if text is not None and len(text) == 1 else None
+    """What a Go character literal holds: one character if it is well-formed. None if the syntax is invalid."""
+    return _unescaped(literal[1:-1], "'") or None
 
 
 def _unescaped(body: str, delimiter: str) -> str | None:

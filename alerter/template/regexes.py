@@ -8,6 +8,7 @@ from typing import Any
 
 from alerter.template.errors import FunctionError
 from alerter.template.printing import MAX_LENGTH, bounded
+from alerter.template.quoting import quote
 
 _GO_REASONS = {
     "missing ]": "missing closing ]",
@@ -57,24 +58,20 @@ def replace_all(pattern: str, replacement: str, text: str) -> str:
     except FunctionError as err:
         raise FunctionError(f"regexp: Compile({_shown(pattern)}): {err}") from None
     parts: list[str] = []
-    at = copied = size = 0
-    while at <= len(text) and (match := regex.search(text, at)) is not None:
+    copied = size = 0
+    for match in regex.finditer(text):
         start, end = match.span()
         if start == end == copied and parts:  # an empty match right after another one does not count
-            at = end + 1
             continue
         parts += (text[copied:start], _expanded(replacement, match))
         size += len(parts[-1])
         if size > MAX_LENGTH:
             raise FunctionError(f"text of more than {MAX_LENGTH} characters")
         copied = end
-        at = end + 1 if start == end else end
     return bounded("".join((*parts, text[copied:])))
 
 
 def _shown(pattern: str) -> str:
-    from alerter.template.quoting import quote
-
     return f"`{pattern}`" if "`" not in pattern and pattern.isprintable() else quote(pattern)
 
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 
 from alerter.template.compiler import compile_tree
-from alerter.template.errors import TemplateError
+from alerter.template.errors import FunctionError, TemplateError
 from alerter.template.functions import FUNCTIONS, Context, Query
 from alerter.template.parser import parse_tree
 from alerter.template.state import State
@@ -28,7 +28,7 @@ MAX_TEXT = 1 << 18
 
 def no_query(expression: str) -> list[tuple[Mapping[str, str], float]]:
     """The query function where there is nothing to ask."""
-    raise TemplateError("no datasource to query")
+    raise FunctionError("no datasource to query")
 
 
 class Template:

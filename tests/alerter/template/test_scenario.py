@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 
 import yaml
@@ -26,7 +27,7 @@ def test_the_template_scenario_reads_as_in_prometheus(shared: Path) -> None:
                     float(alert["value"]),
                     external_labels=scenario["external_labels"],
                     external_url=scenario["external_url"],
-                    query=lambda expression, elements=elements: _answer(expression, elements),
+                    query=partial(_answer, elements),
                     now_s=evaluation["t"],
                 )
                 assert got == alert["annotations"].get(name, ""), name
@@ -43,7 +44,7 @@ def _elements(scenario: Mapping[str, list[dict[str, object]]], t: int) -> list[t
     return found
 
 
-def _answer(expression: str, elements: list[tuple[dict[str, str], float]]) -> list[tuple[Mapping[str, str], float]]:
+def _answer(elements: list[tuple[dict[str, str], float]], expression: str) -> list[tuple[Mapping[str, str], float]]:
     """The three queries that the scenario's texts ask."""
     if expression == "cpu":
         return list(elements)

@@ -1,0 +1,45 @@
+"""Texts and complaints equal Prometheus' own, over a broad table of templates."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from alerter.template.errors import TemplateError
+from alerter.template.template import parse
+from tests.alerter.template import promtool, tables
+
+LABELS, VALUE = promtool.SERIES["cpu > 80"][0]
+
+
+def expanded(text: str) -> str:
+    return parse(text, "__alert_T").expand(
+        LABELS,
+        VALUE,
+        external_labels=promtool.EXTERNAL_LABELS,
+        external_url=promtool.EXTERNAL_URL,
+        query=lambda expression: promtool.SERIES[expression],
+    )
+
+
+def complaint(text: str) -> str:
+    try:
+        parse(text, "__alert_T")
+    except TemplateError as err:
+        return str(err)
+    return ""
+
+
+def test_every_text_renders_as_prometheus_renders_it(tmp_path: Path) -> None:
+    texts = [*tables.grids(), *tables.singles()]
+    wanted = promtool.rendered(texts, tmp_path)
+    answers = [(text, expanded(text), want) for text, want in zip(texts, wanted, strict=True)]
+    assert [answer for answer in answers if answer[1] != answer[2]] == []
+    assert len(texts) > 800
+
+
+def test_every_refusal_is_worded_as_prometheus_words_it(tmp_path: Path) -> None:
+    texts = tables.refused()
+    wanted = promtool.parse_errors(texts, tmp_path)
+    answers = [(text, complaint(text), want) for text, want in zip(texts, wanted, strict=True)]
+    assert [answer for answer in answers if answer[1] != answer[2]] == []
+    assert sum(map(bool, wanted)) > 130
