@@ -1,0 +1,250 @@
+"""One column of a block: n series by m instants of floats as few bytes, bit for bit.
+
+    column    varint: size, deflated: code: 1 a slot | order: 1 a slot | group: 1 a slot | planes of the first number
+              (8 a slot) and the second step (8 a slot) | per exception: planes of position: 8, bits: 8
+              varint: groups | per group: varint: size, pcodec of its slots' numbers, slot after slot
+
+A slot's code says how its floats are numbers (see `decimals`). Its order says what of the numbers is kept: CONSTANT
+(all equal the first), 0 (the numbers less the first), 1 (their steps), 2 (the steps of their steps), FLOATS (the
+floats themselves, which pcodec knows to split). Slots of like order and like size of steps share a group, so that
+each pcodec chunk has one distribution to learn. A float that its slot's code cannot hold is an exception, its place
+taken by the number before it.
+"""
+
+from __future__ import annotations
+
+import zlib
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporter.storage.bits import append_varint, read_varint
+from exporter.storage.decimals import MAX_DECIMALS, RAW, Codes, Numbers, to_numbers, to_values
+
+if TYPE_CHECKING:
+    from exporter.model import Mask, Samples
+
+CONSTANT, FLOATS = 3, 4
+_LEVEL = 10
+_MAX_EXCEPTIONS = 0.2  # of a slot's samples, before its floats are kept as they are
+_SMALL_GROUP = 1500
+
+
+def encode(values: Samples, present: Mask | None) -> bytes:
+    """The bytes of a column. values: (n, m); what is absent is not kept."""
+    values = _filled(np.ascontiguousarray(values, np.float64), present)
+    slots, instants = values.shape
+    if not values.size:
+        return b""
+    codes = _codes(values)
+    numbers, exact = to_numbers(values, np.repeat(codes[:, None], instants, axis=1))
+    where = np.flatnonzero(~exact)
+    numbers = _carried(numbers, exact)
+    orders, cost = _orders(numbers)
+    orders[(codes == RAW) & (orders != CONSTANT)] = FLOATS
+    groups = _groups(orders, cost, instants)
+    steps = np.zeros(slots, np.int64)
+    twice = orders == 2
+    steps[twice] = numbers[twice, 1] - numbers[twice, 0]
+    table = b"".join(
+        (
+            codes.tobytes() + orders.tobytes() + groups.tobytes(),
+            _planes(numbers[:, 0]) + _planes(steps),
+            _planes(np.diff(where, prepend=0)) + _planes(values.reshape(-1)[where].view(np.int64)),
+        )
+    )
+    out = bytearray()
+    packed = zlib.compress(table, 9)
+    append_varint(out, len(packed))
+    out += packed
+    count = int(groups.max()) if slots else 0
+    append_varint(out, count)
+    for group in range(1, count + 1):
+        members = np.flatnonzero(groups == group)
+        data = _group(values[members], numbers[members], int(orders[members[0]]))
+        append_varint(out, len(data))
+        out += data
+    return bytes(out)
+
+
+def decode(data: bytes, shape: tuple[int, int]) -> Samples:
+    """The column's floats, in this shape. Absent ones are anything. Raises ValueError, RuntimeError, zlib.error."""
+    slots, instants = shape
+    if not slots * instants:
+        return np.empty(shape)
+    size, at = read_varint(data, 0)
+    table = zlib.decompress(data[at : at + size])
+    codes, orders, groups = np.frombuffer(table, np.uint8, 3 * slots).reshape(3, slots)
+    first = _from_planes(table, 3 * slots, slots)
+    step = _from_planes(table, 11 * slots, slots)
+    exceptions = (len(table) - 19 * slots) // 16
+    count, at = read_varint(data, at + size)
+    values = np.empty(shape)
+    flat = orders == CONSTANT
+    values[flat] = to_values(first[flat], codes[flat])[:, None]
+    for group in range(1, count + 1):
+        size, at = read_varint(data, at)
+        members = np.flatnonzero(groups == group)
+        values[members] = _ungroup(
+            data[at : at + size], int(orders[members[0]]), instants, codes[members], first[members], step[members]
+        )
+        at += size
+    if exceptions:
+        where = np.cumsum(_from_planes(table, 19 * slots, exceptions))
+        values.reshape(-1)[where] = _from_planes(table, 19 * slots + 8 * exceptions, exceptions).view(np.float64)
+    return values
+
+
+def _filled(values: Samples, present: Mask | None) -> Samples:
+    """Absent values replaced by the one before, or else by the first there is."""
+    if present is None:
+        return values
+    at = np.maximum.accumulate(np.where(present, np.arange(values.shape[1]), -1), axis=1)
+    at = np.where(at < 0, np.argmax(present, axis=1)[:, None], at)
+    return np.take_along_axis(np.where(present, values, 0.0), at, axis=1)
+
+
+def _codes(values: Samples) -> Codes:
+    """For each slot the fewest decimals that hold all its values, or nearly all, else RAW."""
+    slots, instants = values.shape
+    codes = np.full(slots, RAW, np.uint8)
+    best = np.full(slots, instants * (1 - _MAX_EXCEPTIONS))
+    open_ = np.arange(slots)
+    for code in range(MAX_DECIMALS + 1):
+        if not len(open_):
+            break
+        held = to_numbers(values[open_], np.full((len(open_), 1), code, np.uint8))[1].sum(axis=1)
+        better = held > best[open_]
+        codes[open_[better]] = code
+        best[open_[better]] = held[better]
+        open_ = open_[held < instants]
+    return codes
+
+
+def _carried(numbers: Numbers, exact: Mask) -> Numbers:
+    """The numbers, those that are not exact replaced by the one before or else the first that is."""
+    rows = np.flatnonzero(~exact.all(axis=1))
+    if len(rows):
+        part = exact[rows]
+        at = np.maximum.accumulate(np.where(part, np.arange(part.shape[1]), -1), axis=1)
+        at = np.where(at < 0, np.argmax(part, axis=1)[:, None], at)
+        numbers[rows] = np.take_along_axis(numbers[rows], at, axis=1)
+    return numbers
+
+
+def _orders(numbers: Numbers) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
+    """For each slot the order whose numbers are smallest, and their bits each, about."""
+    costs = [_bits(_differences(numbers, order)) for order in range(3)]
+    stacked = np.stack(costs)
+    orders = np.argmin(stacked, axis=0).astype(np.uint8)
+    cost = stacked.min(axis=0)
+    orders[(numbers == numbers[:, :1]).all(axis=1)] = CONSTANT
+    return orders, cost
+
+
+def _bits(numbers: Numbers) -> NDArray[np.float64]:
+    if not numbers.shape[1]:
+        return np.zeros(len(numbers))
+    mean: NDArray[np.float64] = np.log2(1.0 + np.abs(numbers.astype(np.float64))).mean(axis=1)
+    return mean
+
+
+def _differences(numbers: Numbers, order: int) -> Numbers:
+    if order == 0:
+        return numbers[:, 1:] - numbers[:, :1]
+    return np.diff(numbers, n=order, axis=1)
+
+
+def _groups(orders: NDArray[np.uint8], cost: NDArray[np.float64], instants: int) -> NDArray[np.uint8]:
+    """A group's number, from 1, for each slot; 0 for constant ones. Groups are of one order and like cost."""
+    groups = np.zeros(len(orders), np.uint8)
+    number = 0
+    for order in (0, 1, 2, FLOATS):
+        members = np.flatnonzero(orders == order)
+        members = members[np.argsort(cost[members], kind="stable")]
+        begin = 0
+        for end in range(1, len(members) + 1):
+            full = (end - begin) * instants >= _SMALL_GROUP
+            apart = end == len(members) or cost[members[end]] - cost[members[begin]] > 1.0
+            rest = (len(members) - end) * instants
+            if end == len(members) or (full and apart and rest >= _SMALL_GROUP and number < 250):
+                number += 1
+                groups[members[begin:end]] = number
+                begin = end
+    return groups
+
+
+def _group(values: Samples, numbers: Numbers, order: int) -> bytes:
+    if order == FLOATS:
+        return _floats(values)
+    return compress(np.ascontiguousarray(_differences(numbers, order)).reshape(-1), 0)
+
+
+def _floats(values: Samples) -> bytes:
+    """pcodec of floats in its own way, led by 0; as ordered bits, led by 1, where that is not bit-exact."""
+    from pcodec import ChunkConfig, DeltaSpec, standalone
+
+    flat = np.ascontiguousarray(values).reshape(-1)
+    tries = [
+        bytes(standalone.simple_compress(flat, ChunkConfig(compression_level=_LEVEL, delta_spec=spec)))
+        for spec in (DeltaSpec.no_op(), DeltaSpec.try_consecutive(1))
+    ]
+    packed = min(tries, key=len)
+    if np.array_equal(standalone.simple_decompress(packed).view(np.uint64), flat.view(np.uint64)):
+        return b"\0" + packed
+    return b"\1" + compress(flat.view(np.int64), 0)
+
+
+def _ungroup(
+    data: bytes, order: int, instants: int, codes: Codes, first: Numbers, step: Numbers
+) -> NDArray[np.float64]:
+    slots = len(codes)
+    if order == FLOATS:
+        flat = decompress(data[1:], slots * instants)
+        floats: NDArray[np.float64] = flat.view(np.float64).reshape(slots, instants)
+        return floats
+    kept = max(instants - max(order, 1), 0)
+    steps = decompress(data, slots * kept).reshape(slots, kept)
+    numbers = np.empty((slots, instants), np.int64)
+    numbers[:, 0] = first
+    if order == 0:
+        numbers[:, 1:] = steps + first[:, None]
+    elif order == 1:
+        np.cumsum(steps, axis=1, out=numbers[:, 1:])
+        numbers[:, 1:] += first[:, None]
+    else:
+        numbers[:, 1] = step
+        numbers[:, 2:] = steps
+        np.cumsum(numbers[:, 1:], axis=1, out=numbers[:, 1:])
+        np.cumsum(numbers, axis=1, out=numbers)
+    return to_values(numbers, codes[:, None])
+
+
+def compress(numbers: Numbers, order: int) -> bytes:
+    """pcodec of whole numbers, or of their differences of an order."""
+    from pcodec import ChunkConfig, DeltaSpec, standalone
+
+    spec: Any = DeltaSpec.try_consecutive(order) if order else DeltaSpec.no_op()
+    return bytes(standalone.simple_compress(numbers, ChunkConfig(compression_level=_LEVEL, delta_spec=spec)))
+
+
+def decompress(data: bytes, count: int) -> Any:
+    """The inverse: `count` numbers, or floats. Raises ValueError where there are more or fewer."""
+    from pcodec import standalone
+
+    numbers = standalone.simple_decompress(data)
+    found = 0 if numbers is None else len(numbers)
+    if found != count:
+        raise ValueError(f"{count} numbers expected, {found} found")
+    return np.empty(0, np.int64) if numbers is None else numbers
+
+
+def _planes(numbers: NDArray[np.int64]) -> bytes:
+    """Eight bytes each, all first bytes before all second ones: what is alike stands together."""
+    return numbers.astype("<i8").view(np.uint8).reshape(-1, 8).T.tobytes()
+
+
+def _from_planes(data: bytes, at: int, count: int) -> NDArray[np.int64]:
+    planes = np.frombuffer(data, np.uint8, 8 * count, at).reshape(8, count)
+    return np.ascontiguousarray(planes.T).reshape(-1).view("<i8").astype(np.int64)

@@ -1,0 +1,121 @@
+"""A log as the process that writes it knows it: its bytes in memory, and how many of them the store has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from exporter.storage.store import Append, Log
+
+
+@dataclass(slots=True, eq=False)
+class Group:
+    """Frames that can be read without any others: a baseline and its deltas, or one imported block.
+
+    `data` is None once the store has it and memory was wanted; then it is `size` bytes from `offset` on in the log.
+    `sent` counts the bytes the store has acknowledged. `t_ms` is the first frame's time, `last_ms` the last one's.
+    `number` is its own within the log.
+    """
+
+    number: int
+    t_ms: int
+    last_ms: int
+    samples: int = 0
+    data: bytearray | None = field(default_factory=bytearray)
+    size: int = 0
+    sent: int = 0
+    offset: int = 0
+
+
+class GrowingLog:
+    """What goes to the end of a log, until the store has it.
+
+    Invariant: the store's bytes of the log are those of its groups up to `sent`, in order, `stored` in all.
+    Not thread-safe: its owner locks.
+    """
+
+    __slots__ = ("_count", "_segments_sent", "closed", "groups", "log", "segments", "stored")
+
+    def __init__(self, log: Log, segments: dict[bytes, bytes]) -> None:
+        self.log = log
+        self.groups: list[Group] = []
+        self.segments = segments
+        self.stored = 0
+        self.closed = False
+        self._count = 0
+        self._segments_sent = False
+
+    @property
+    def pending(self) -> int:
+        """Bytes that the store has not acknowledged."""
+        return sum(group.size - group.sent for group in self.groups[-1:]) + sum(
+            group.size - group.sent for group in self.groups[:-1] if group.sent < group.size
+        )
+
+    @property
+    def held(self) -> int:
+        """Bytes of frames in memory."""
+        return sum(len(group.data) for group in self.groups if group.data is not None)
+
+    def unsent_segments(self) -> dict[bytes, bytes]:
+        """The segments that its frames name and the store may not have."""
+        return {} if self._segments_sent else self.segments
+
+    def name_segment(self, digest: bytes, data: bytes) -> None:
+        """Frames to come name this segment."""
+        if digest not in self.segments:
+            self.segments[digest] = data
+            self._segments_sent = False
+
+    def write(self, t_ms: int, data: bytes, samples: int, *, opens_group: bool) -> None:
+        """Add a frame."""
+        if opens_group:
+            self.groups.append(Group(self._count, t_ms, t_ms))
+            self._count += 1
+        group = self.groups[-1]
+        assert group.data is not None, "the open group stays in memory"
+        group.data += data
+        group.size += len(data)
+        group.samples += samples
+        group.last_ms = max(group.last_ms, t_ms)
+
+    def next_append(self) -> Append | None:
+        """What the store is to get next."""
+        data = b"".join(
+            bytes(group.data[group.sent :]) for group in self.groups if group.data and group.size > group.sent
+        )
+        return Append(self.log, self.stored, data) if data else None
+
+    def acknowledge(self, size: int) -> None:
+        """The store has `size` bytes more, and the segments."""
+        self._segments_sent = True
+        for group in self.groups:
+            if not size:
+                break
+            taken = min(size, group.size - group.sent)
+            if taken and not group.sent:
+                group.offset = self.stored
+            group.sent += taken
+            self.stored += taken
+            size -= taken
+
+    def unsent(self) -> bytes:
+        """Everything in memory, for a store that has lost some; `stored` starts again from nothing."""
+        self.groups = [group for group in self.groups if group.data is not None]
+        for group in self.groups:
+            group.sent = 0
+        self.stored = 0
+        return b"".join(bytes(group.data or b"") for group in self.groups)
+
+    def shed(self, *, unsent: bool) -> tuple[int, int]:
+        """Give up the memory of the oldest group that can spare it: (bytes, samples lost).
+
+        A group the store has stays readable there. With `unsent`, one it has not is lost.
+        """
+        for group in self.groups[: None if self.closed else -1]:
+            if group.data is not None and group.sent == group.size:
+                group.data = None
+                return group.size, 0
+            if unsent and group.data is not None and not group.sent:
+                self.groups.remove(group)
+                return group.size, group.samples
+        return 0, 0

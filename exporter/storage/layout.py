@@ -1,0 +1,31 @@
+"""Sizes that the rooms of the storage share, and who is to hear of damage."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+WINDOW_MS: Final = 7_200_000
+"""A log ends, and its window is sealed, at each multiple of this."""
+
+GROUP_FRAMES: Final = 60
+"""Frames from one baseline to the next: what one damaged frame can take with it, and what one decode costs."""
+
+PART_SLOTS: Final = 4096
+"""Series of one metric in one log: what is decoded to answer for any of them."""
+
+PAGE_SLOTS: Final = 512
+"""Series in one sealed block."""
+
+IMPORTED_PART: Final = 1 << 20
+"""Blocks of imported samples have parts from this one on."""
+
+LIVE, IMPORTED = "live", "imported"
+
+Report = Callable[[str, str, bytes], None]
+"""(what is damaged, why, its bytes)"""
+
+
+def window_of(t_ms: int) -> int:
+    """The start of the window that an instant is in."""
+    return t_ms - t_ms % WINDOW_MS

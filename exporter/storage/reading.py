@@ -1,0 +1,141 @@
+"""From names to samples: fetches what the store has, decodes it once while it is asked for, and reports damage."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from threading import Lock
+
+from exporter.storage import block as blocks
+from exporter.storage import segment as segments
+from exporter.storage.block import Block
+from exporter.storage.cache import ByteCache
+from exporter.storage.frame import Damaged
+from exporter.storage.groups import OpenGroup, read_log
+from exporter.storage.growing import Group, GrowingLog
+from exporter.storage.layout import LIVE, Report
+from exporter.storage.segment import Segment
+from exporter.storage.store import BlockKey, Log, Store
+
+
+class Decoded:
+    """Blocks that were decoded together."""
+
+    __slots__ = ("blocks", "lock", "open", "size")
+
+    def __init__(self, found: Sequence[Block], size: int) -> None:
+        self.blocks = found
+        self.size = size
+        self.open: OpenGroup | None = None
+        self.lock = Lock()
+
+    @property
+    def nbytes(self) -> int:
+        return (self.open.nbytes if self.open else sum(block.nbytes for block in self.blocks)) + 500
+
+
+class Reader:
+    """Reads logs, blocks and segments. Thread-safe. Its methods raise StoreError.
+
+    What is damaged is reported and left out. `cache` bounds what stays decoded.
+    """
+
+    def __init__(self, store: Store, cache: ByteCache[object, Decoded], report: Report) -> None:
+        self._store = store
+        self.cache = cache
+        self._report = report
+        self._segments: dict[bytes, Segment] = {}
+
+    def remember(self, found: Iterable[Segment]) -> None:
+        """Segments that the store may not have yet."""
+        for segment in found:
+            self._segments[segment.digest] = segment
+
+    def segment(self, digest: bytes) -> Segment | None:
+        """A segment, or None where it is damaged or not there."""
+        found = self._segments.get(digest)
+        if found is not None:
+            return found
+        name = f"segment/{digest.hex()}"
+        data = self._store.segment(digest)
+        if data is None:
+            self._report(name, "it is missing", b"")
+            return None
+        try:
+            found = segments.decode(digest, data)
+        except Damaged as err:
+            self._report(name, str(err), data)
+            return None
+        self._segments[digest] = found
+        return found
+
+    def known_segments(self) -> list[Segment]:
+        """Every segment read or remembered so far."""
+        return list(self._segments.values())
+
+    def sealed(self, keys: Sequence[BlockKey]) -> list[Block]:
+        """Blocks in the order of their keys; those not there are left out."""
+        found: dict[BlockKey, Block] = {}
+        wanted = []
+        for key in keys:
+            kept = self.cache.get(key)
+            if kept is not None:
+                found[key] = kept.blocks[0]
+            else:
+                wanted.append(key)
+        for key, data in zip(wanted, self._store.read_blocks(wanted) if wanted else (), strict=True):
+            block = None if data is None else self.decoded(key, data)
+            if block is not None:
+                found[key] = block
+                self.cache.put(key, Decoded([block], 0))
+        return [found[key] for key in keys if key in found]
+
+    def decoded(self, key: BlockKey, data: bytes) -> Block | None:
+        """The block in these bytes; None, and reported, where they are damaged."""
+        try:
+            return blocks.decode(data)
+        except Damaged as err:
+            self._report("/".join(map(str, key)), str(err), data)
+            return None
+
+    def stored(self, log: Log) -> list[Block]:
+        """The samples of a log that only the store has. It must not be growing."""
+        kept = self.cache.get(log)
+        if kept is None:
+            kept = Decoded(read_log(log, self._store.read(log), self._report), 0)
+            if kept.blocks:
+                self.cache.put(log, kept)
+        return list(kept.blocks)
+
+    def group(self, log: Log, group: Group, data: bytes | None) -> list[Block]:
+        """The samples of one group of a growing log; `data` as it was under the log's lock, None: in the store."""
+        key = (log, group.number)
+        kept = self.cache.get(key)
+        if log.lane == LIVE and data is not None:
+            return [self._grown(key, kept or Decoded([], 0), log, data)]
+        if kept is None or kept.size != group.size:
+            data = self._store.read(log, group.offset, group.size) if data is None else data
+            kept = Decoded(read_log(log, data, self._report), group.size)
+            self.cache.put(key, kept)
+        return list(kept.blocks)
+
+    def _grown(self, key: object, kept: Decoded, log: Log, data: bytes) -> Block:
+        with kept.lock:
+            if kept.open is None:
+                kept.open = OpenGroup()
+            block = kept.open.read(data)
+        self.cache.put(key, kept)
+        return block
+
+    def forget(self, keys: Iterable[BlockKey | Log]) -> None:
+        """They have changed or gone."""
+        for key in keys:
+            self.cache.forget(key)
+
+
+def groups_of(growing: GrowingLog, start_ms: int, end_ms: int) -> list[tuple[Group, bytes | None]]:
+    """A growing log's groups that may have samples in this range, with what memory has of them. Call under its lock."""
+    return [
+        (group, None if group.data is None else bytes(group.data))
+        for group in growing.groups
+        if growing.log.lane != LIVE or (group.t_ms <= end_ms and group.last_ms >= start_ms)
+    ]
