@@ -175,6 +175,26 @@ class SeriesSet:
     present: Mask | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Server:
+    """One machine of the fleet as the inventory knows it. `name` is its id and its `server` label.
+
+    mount: where its main disk is mounted. thresholds: percent by "cpu", "memory", "disk", over the defaults.
+    """
+
+    name: str
+    role: str
+    environment: str
+    cores: int
+    memory_bytes: int
+    disk_bytes: int
+    mount: str = "/"
+    services: tuple[str, ...] = ()
+    labels: Mapping[str, str] = field(default_factory=dict)
+    thresholds: Mapping[str, float] = field(default_factory=dict)
+    notes: str = ""
+
+
 class Queryable(Protocol):
     """Where samples are asked for. Matchers are all to hold; times are inclusive Unix ms."""
 

@@ -1,0 +1,111 @@
+"""What failures leave behind in counters: units they added or took, and crashes after which all start at 0."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from exporter.simulation.counters import ALL, BLOCK_MS, BLOCKS
+from exporter.simulation.effects import Kind
+from exporter.simulation.incidents import Plan
+from exporter.simulation.model import Model
+from exporter.simulation.noise import Floats, Indices
+from exporter.simulation.pattern import DAY_MS
+
+_DAY_BLOCKS = DAY_MS // BLOCK_MS
+
+
+class Aftermath:
+    """Sums over the blocks that failures touched, each computed once, on the affected servers only."""
+
+    def __init__(
+        self, plans: Sequence[Plan], names: Sequence[str], make: Callable[[Sequence[str]], Model], tick_ms: int
+    ) -> None:
+        self._affected = sorted({plan.server for plan in plans} & set(names), key=list(names).index)
+        self._rows = np.array([list(names).index(name) for name in self._affected], dtype=np.int64)
+        self._size = len(names)
+        self._tick_ms = tick_ms
+        self._model = make(self._affected) if self._affected else None
+        touched = {block for plan in plans for block in range(self._block(plan.start_ms), self._block(plan.end_ms) + 1)}
+        self._touched = np.array(sorted(touched), dtype=np.int64)
+        self._first = 0  # of the touched blocks, the first that is summed
+        self._sums = [np.zeros((len(self._affected), ALL))]
+        self._crashes = sorted(
+            (plan.server, back) for plan in plans if plan.kind is Kind.CRASH for back in [self._back_ms(plan)] if back
+        )
+        self._at_crash: dict[tuple[str, int], Floats] = {}
+
+    def _block(self, t_ms: int) -> int:
+        return (t_ms // self._tick_ms - 1) * self._tick_ms // BLOCK_MS
+
+    def _back_ms(self, plan: Plan) -> int | None:
+        """The end of the first tick at which a crashed server is back."""
+        first = -(-plan.start_ms // self._tick_ms) * self._tick_ms
+        ends = np.arange(first, plan.end_ms + 2 * self._tick_ms, self._tick_ms, dtype=np.int64)
+        down = np.flatnonzero(plan.levels(ends) * plan.value >= 0.5)
+        return int(ends[down[-1] + 1]) if len(down) else None
+
+    def offsets(self, first_block: int) -> Floats:
+        """What has been added to each counter since boot and before a block. Shape (n, ALL)."""
+        offsets = np.zeros((self._size, ALL))
+        if self._model is None or not len(self._touched) or self._touched[0] >= first_block:
+            return offsets
+        boots = self._model.boot_days(first_block // _DAY_BLOCKS) * _DAY_BLOCKS
+        self._forget_before(int(boots.min()))
+        now = int(np.searchsorted(self._touched, first_block)) - self._first
+        self._sum_up_to(now)
+        since = np.clip(np.searchsorted(self._touched, boots) - self._first, 0, now)
+        rows = np.arange(len(self._affected))
+        before = np.stack([self._sums[number][row] for number, row in zip(since, rows, strict=True)])
+        offsets[self._rows] = self._sums[now] - before
+        return offsets
+
+    def _forget_before(self, block: int) -> None:
+        """Start where nothing before matters to any server; start again when asked about an earlier time."""
+        wanted = int(np.searchsorted(self._touched, block))
+        if wanted < self._first or (wanted > self._first and len(self._sums) == 1):
+            self._first = wanted
+            self._sums = self._sums[:1]
+
+    def _sum_up_to(self, count: int) -> None:
+        assert self._model is not None
+        while len(self._sums) <= count:
+            position = self._first + len(self._sums) - 1
+            block = int(self._touched[position])
+            run = 1
+            while (
+                len(self._sums) + run <= count
+                and (block + run) % BLOCKS
+                and int(self._touched[position + run]) == block + run
+            ):
+                run += 1
+            extra = self._model.surplus(block, run)
+            for number in range(run):
+                self._sums.append(self._sums[-1] + extra[:, :, number])
+
+    def resets(self, first_block: int, ends: Indices) -> list[tuple[int, int, Floats]]:
+        """Crashes that count by the end of these ticks: row, when the server was back, its counters then.
+
+        Those before a server's last planned boot no longer matter. In the order in which they happened.
+        """
+        if self._model is None:
+            return []
+        boots = self._model.boot_days(first_block // _DAY_BLOCKS) * DAY_MS
+        found = []
+        for server, back in self._crashes:
+            row = self._affected.index(server)
+            if boots[row] < back <= int(ends[-1]):
+                found.append((int(self._rows[row]), back, self._counters_at(server, back)))
+        return sorted(found, key=lambda reset: reset[1])
+
+    def _counters_at(self, server: str, t_ms: int) -> Floats:
+        known = self._at_crash.get((server, t_ms))
+        if known is None:
+            assert self._model is not None
+            block = self._block(t_ms)
+            state = self._model.state(block, 1, lambda first: self.offsets(first)[self._rows])
+            position = (t_ms - state.first_ms) // state.tick_ms - 1
+            known = state.counters[self._affected.index(server), :, position]
+            self._at_crash[server, t_ms] = known
+        return known

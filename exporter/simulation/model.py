@@ -1,0 +1,218 @@
+"""The state of all servers over some ticks: the normal day, with what failures make of it."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from exporter.simulation import counters as c
+from exporter.simulation.boots import boot_days
+from exporter.simulation.effects import Effect, Kind, drawn, summed, times
+from exporter.simulation.gauges import Memory, Space, load_averages, running
+from exporter.simulation.load import MEAN_OF_MEDIAN, Load, Scale
+from exporter.simulation.noise import Floats, Indices
+from exporter.simulation.pattern import DAY_MS
+
+Effects = Callable[[Indices], Sequence[Effect]]
+"""The effects at the ends of some ticks (Unix ms), in the order in which they are to be applied."""
+
+Offsets = Callable[[int], Floats]
+"""What failures before a block have added to each counter since boot (or taken from it). Shape (n, ALL)."""
+
+_HISTORY_BLOCKS = c.BLOCKS  # an hour: what load 15 remembers of before is under 2 %
+_DAY_BLOCKS = DAY_MS // c.BLOCK_MS
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """n servers over m ticks, the first ending at `first_ms + tick_ms`. Gauges have shape (n, m).
+
+    counters: shape (n, ALL, m), since boot, whole numbers. loads: shape (3, n, m). boot_s: Unix seconds.
+    latency_s: mean of the tick's requests.
+    """
+
+    first_ms: int
+    tick_ms: int
+    cpu: Floats
+    loads: Floats
+    memory: Floats
+    disk: Floats
+    system_disk: Floats
+    counters: Floats
+    latency_s: Floats
+    boot_s: Floats
+    up: NDArray[np.bool_]
+    service_up: NDArray[np.bool_]
+
+    def only(self, tick: int) -> State:
+        """The same at one of the ticks."""
+        values: dict[str, Any] = {field.name: getattr(self, field.name) for field in fields(self)}
+        for name, value in values.items():
+            if isinstance(value, np.ndarray):
+                values[name] = value[..., tick : tick + 1]
+        return State(**{**values, "first_ms": self.first_ms + tick * self.tick_ms})
+
+
+class Model:
+    """n servers. `ticks_per_block` ticks make 5 minutes."""
+
+    def __init__(self, load: Load, ticks_per_block: int, seed: int, effects: Effects) -> None:
+        self.load = load
+        self.per_block = ticks_per_block
+        self.tick_ms = c.BLOCK_MS // ticks_per_block
+        self.effects = effects
+        self._counters = c.Counters(load, ticks_per_block)
+        self._seed = seed
+        self._memory, self._space = Memory(load), Space(load)
+        self._names = [server.name for server in load.servers]
+        self._base = functools.lru_cache(maxsize=4)(self._read_base)
+        self._demands: dict[int, tuple[Floats, Floats]] = {}
+
+    def boot_days(self, day: int) -> Indices:
+        """The day at whose start each server was last booted by plan. Shape (n,)."""
+        return boot_days(self._seed, self._names, day)
+
+    def _read_base(self, day: int) -> Floats:
+        return self._counters.since(self.boot_days(day), day)
+
+    def ends(self, first_block: int, blocks: int) -> Indices:
+        """When the ticks of some blocks end. Shape (m,), Unix ms."""
+        return (_index(first_block, blocks, self.per_block) + 1) * self.tick_ms
+
+    def forget(self) -> None:
+        """Drop what was kept between calls, because the effects have changed."""
+        self._demands.clear()
+
+    def _demand_and_cpu(self, first_block: int, blocks: int) -> tuple[Floats, Floats]:
+        """Both of shape (n, m), for some blocks; each block is computed once while it is of use."""
+        missing = [block for block in range(first_block, first_block + blocks) if block not in self._demands]
+        if missing:
+            self._fill(missing[0], missing[-1] - missing[0] + 1)
+        kept = [self._demands[block] for block in range(first_block, first_block + blocks)]
+        for block in [block for block in self._demands if block < first_block or block >= first_block + blocks]:
+            del self._demands[block]
+        return np.concatenate([demand for demand, _ in kept], axis=1), np.concatenate([cpu for _, cpu in kept], axis=1)
+
+    def _fill(self, first_block: int, blocks: int) -> None:
+        index = _index(first_block, blocks, self.per_block)
+        middle = index * self.tick_ms + self.tick_ms // 2
+        demand = self.load.demand(middle, index, Scale.TICK)
+        cpu = self._affected_cpu(
+            self.load.cpu(demand, middle, index), demand, self.effects(self.ends(first_block, blocks))
+        )
+        for number in range(blocks):
+            part = slice(number * self.per_block, (number + 1) * self.per_block)
+            self._demands[first_block + number] = (demand[:, part].copy(), cpu[:, part].copy())
+
+    def _affected_cpu(self, cpu: Floats, demand: Floats, effects: Sequence[Effect]) -> Floats:
+        if not effects:
+            return cpu
+        more = self.load.slope * demand * (times(cpu.shape, effects, Kind.DEMAND_TIMES) - 1.0)
+        cpu = np.clip((cpu + more) * times(cpu.shape, effects, Kind.CPU_TIMES), 0.4, 99.4)
+        return drawn(cpu, effects, Kind.CPU_TO)
+
+    def state(self, first_block: int, blocks: int, offsets: Offsets) -> State:
+        """Everything about some blocks of one hour."""
+        ends = self.ends(first_block, blocks)
+        effects = self.effects(ends)
+        history = _HISTORY_BLOCKS * self.per_block
+        demand, cpu = self._demand_and_cpu(first_block - _HISTORY_BLOCKS, blocks + _HISTORY_BLOCKS)
+        threads = running(self.load.cores, cpu)
+        demand, cpu = np.ascontiguousarray(demand[:, history:]), np.ascontiguousarray(cpu[:, history:])
+        day = first_block // _DAY_BLOCKS
+        today = self._counters.ticks(demand, first_block, blocks)
+        gains = np.diff(today, axis=2)
+        extra = self._extra(gains, cpu, effects)
+        if extra is not None:
+            gains += extra
+        totals = self._base(day)[:, :, None] + today[:, :, 1:] + offsets(first_block)[:, :, None]
+        totals = totals if extra is None else totals + np.cumsum(extra, axis=2)
+        written = self._space.written(self._counters, day, today[:, :, 1:])
+        disk, system_disk = self._space.percent(written, self._counters.written_per_day())
+        memory = self._memory.percent(demand, ends) * times(cpu.shape, effects, Kind.MEMORY_TIMES)
+        absent = summed(cpu.shape, effects, Kind.DOWN) + summed(cpu.shape, effects, Kind.CRASH) >= 0.5
+        return State(
+            first_ms=int(ends[0]) - self.tick_ms,
+            tick_ms=self.tick_ms,
+            cpu=cpu,
+            loads=load_averages(threads, history, self.per_block, self.tick_ms / 1000.0),
+            memory=np.minimum(drawn(memory, effects, Kind.MEMORY_TO), 99.6),
+            disk=np.minimum(drawn(disk, effects, Kind.DISK_TO), 100.0),
+            system_disk=system_disk,
+            counters=totals,
+            latency_s=_mean_latency(gains, self._median(cpu, effects)),
+            boot_s=np.repeat(self.boot_days(day)[:, None] * (DAY_MS / 1000.0), len(ends), axis=1),
+            up=~absent,
+            service_up=summed(cpu.shape, effects, Kind.SERVICE_DOWN) < 0.5,
+        )
+
+    def surplus(self, first_block: int, blocks: int) -> Floats:
+        """What failures add to each counter in each of some blocks of one hour. Shape (n, ALL, blocks)."""
+        demand, cpu = self._demand_and_cpu(first_block, blocks)
+        gains = np.diff(self._counters.ticks(demand, first_block, blocks), axis=2)
+        extra = self._extra(gains, cpu, self.effects(self.ends(first_block, blocks)))
+        shape = (*gains.shape[:2], blocks, self.per_block)
+        surplus: Floats = np.zeros(shape[:3]) if extra is None else extra.reshape(shape).sum(axis=3)
+        return surplus
+
+    def _median(self, cpu: Floats, effects: Sequence[Effect]) -> Floats:
+        median = self.load.median_latency(cpu)
+        if not effects:
+            return median
+        slowed = median * times(cpu.shape, effects, Kind.LATENCY_TIMES)
+        return drawn(slowed * MEAN_OF_MEDIAN, effects, Kind.LATENCY_TO) / MEAN_OF_MEDIAN
+
+    def _extra(self, gains: Floats, cpu: Floats, effects: Sequence[Effect]) -> Floats | None:
+        """What failures add to the gains of each tick; None without one. gains: shape (n, ALL, m)."""
+        rows = sorted({effect.row for effect in effects})
+        if not rows:
+            return None
+        shape = cpu.shape
+        demand = times(shape, effects, Kind.DEMAND_TIMES)
+        serving = summed(shape, effects, Kind.SERVICE_DOWN) < 0.5
+        wanted = (gains[:, : c.CLASSES].sum(axis=1) * demand * serving)[rows]
+        failed = np.floor(wanted * np.minimum(summed(shape, effects, Kind.ERRORS)[rows], 1.0))
+        classes = c.latency_classes(self._median(cpu, effects)[rows])
+        changed = gains[rows]
+        upto = np.floor(np.cumsum(classes, axis=1) * np.floor(wanted - failed)[:, None] + 1e-6)
+        changed[:, : c.CLASSES] = np.diff(upto, axis=1, prepend=0.0)
+        changed[:, c.FAILURES] = changed[:, c.FAILURES] * serving[rows] + failed
+        disk = (demand * times(shape, effects, Kind.DISK_IO_TIMES))[rows]
+        changed[:, c.READS : c.WRITE_SECTORS + 1] = np.floor(changed[:, c.READS : c.WRITE_SECTORS + 1] * disk[:, None])
+        network = (demand * serving * times(shape, effects, Kind.NETWORK_TIMES))[rows]
+        changed[:, c.RX_PACKETS : c.TX_BYTES + 1] = np.floor(
+            changed[:, c.RX_PACKETS : c.TX_BYTES + 1] * network[:, None]
+        )
+        changed[:, c.SWITCHES] = np.floor(changed[:, c.SWITCHES] * demand[rows])
+        lost = np.floor(summed(shape, effects, Kind.LOSS)[rows] * self.tick_ms / 1000.0)
+        changed[:, c.RX_ERRORS] += lost
+        changed[:, c.TX_DROPS] += lost
+        extra = np.zeros_like(gains)
+        extra[rows] = (changed - gains[rows]) * _felt(shape, effects)[rows][:, None]
+        return extra
+
+
+def _index(first_block: int, blocks: int, per_block: int) -> Indices:
+    return np.arange(first_block * per_block, (first_block + blocks) * per_block, dtype=np.int64)
+
+
+def _felt(shape: tuple[int, ...], effects: Sequence[Effect]) -> NDArray[np.bool_]:
+    """Where any effect is felt at all: elsewhere not even rounding may change. Shape (n, m)."""
+    felt = np.zeros(shape, dtype=np.bool_)
+    for effect in effects:
+        felt[effect.row] |= effect.level > 0.0
+    return felt
+
+
+def _mean_latency(gains: Floats, median: Floats) -> Floats:
+    """Mean seconds of each tick's requests; what they would take where there was none."""
+    served = gains[:, : c.CLASSES]
+    count = served.sum(axis=1)
+    total = (served * np.array(c.TYPICAL_S)[:, None]).sum(axis=1)
+    mean: Floats = np.where(count > 0.0, total / np.maximum(count, 1.0), median * MEAN_OF_MEDIAN)
+    return mean
