@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
+from alerter.rulepaths import DEFAULT_PATTERN
 from exporter.duration import parse_duration
 from exporter.settings import Section
 
@@ -199,7 +200,7 @@ class Config(Section, frozen=True):
     delivery: Delivery = Delivery()
     slack: Slack = Slack()
     datadog: Datadog = Datadog()
-    rules: Annotated[tuple[str, ...], Meta(description="glob of rule files")] = ("rules/*.yml",)
+    rules: Annotated[tuple[str, ...], Meta(description="glob of rule files")] = (DEFAULT_PATTERN,)
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this alerter to the outside", extra=_FILE_ONLY)
     ] = msgspec.field(default_factory=dict)

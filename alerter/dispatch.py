@@ -27,6 +27,9 @@ Identity: TypeAlias = Labels
 """An alert's labels without its details: what a reader takes for one thing."""
 
 
+_RANK = {AlertState.RESOLVED: 0, AlertState.PENDING: 1, AlertState.FIRING: 2}
+
+
 class Reason(StrEnum):
     """Why a message is owed."""
 
@@ -105,7 +108,10 @@ def grouped(known: Iterable[Known], policy: Policy, muted: Collection[Labels]) -
     """All that is true, by group."""
     groups: dict[Labels, dict[Labels, Alert]] = defaultdict(dict)
     for each in known:
-        groups[policy.group_of(each.alert.labels)][each.alert.labels] = each.alert
+        group = groups[policy.group_of(each.alert.labels)]
+        other = group.get(each.alert.labels)
+        if other is None or _RANK[each.alert.state] >= _RANK[other.state]:  # two rules may make the same alert
+            group[each.alert.labels] = each.alert
     return {labels: GroupView(labels, alerts, muted) for labels, alerts in groups.items()}
 
 

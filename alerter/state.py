@@ -113,6 +113,7 @@ class Store:
         self._up = True
         self._failures = 0
         self._pruned_at = 0.0
+        self.loads = 0  # how often it was read: late, where the keeper was away at the start
 
     def load(self) -> None:
         """Read what was kept. Raises StoreError; then the next flush that succeeds reads it."""
@@ -127,6 +128,7 @@ class Store:
                 if value is None:
                     self._entries.pop(key, None)
         self._loaded = True
+        self.loads += 1
 
     # -- entries ----------------------------------------------------------------------------------
 

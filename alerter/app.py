@@ -1,0 +1,293 @@
+"""The wiring: settings in, a running alerter out. The only module that knows everyone."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import signal
+import time
+import uuid
+from collections.abc import Callable, Collection, Coroutine, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from aiohttp import web as aiohttp_web
+
+from alerter import page, rulefile, telemetry, web
+from alerter.board import Board
+from alerter.config import Config, host_and_port
+from alerter.datasource import Datasource
+from alerter.delivery import Delivery
+from alerter.dispatch import Policy
+from alerter.evaluation import Restoration, Transition
+from alerter.evaluator import Evaluator
+from alerter.expansion import LANGUAGE, RuleTemplates, canonical, graph_link
+from alerter.group_loop import GroupLoop, Surroundings
+from alerter.inhibition import InhibitRule, Known, built_in, inhibited
+from alerter.matchers import parse_matcher
+from alerter.querier import Querier
+from alerter.receivers import Secrets, Wired, wire
+from alerter.rulepaths import rule_paths
+from alerter.rules import AlertRule, Group, RuleFileError
+from alerter.silences import Silences
+from alerter.state import Happened, Keeper, Store, StoreError
+from exporter.duration import parse_duration
+from exporter.model import Labels
+
+log = logging.getLogger(__name__)
+_STOP_S = 15.0
+
+
+class StartError(Exception):
+    """It cannot run with these settings. The message is one line."""
+
+
+def read_rules(config: Config) -> tuple[Group, ...]:
+    """The groups of all rule files. Raises RuleFileError."""
+    return rulefile.load(rule_paths(config.rules), LANGUAGE, config.evaluation.seconds("interval"))
+
+
+def keeper(url: str) -> Keeper:
+    """Where state is kept. Raises StoreError for a file that cannot be used; Redis connects later."""
+    if url.startswith("sqlite:///"):
+        from alerter.sqlite_state import SqliteKeeper
+
+        return SqliteKeeper(Path(url.removeprefix("sqlite:///")))
+    from alerter.redis_state import RedisKeeper
+
+    try:
+        return RedisKeeper(url)
+    except ValueError as err:
+        raise StoreError(f"state.url: {err}") from None
+
+
+def policies(config: Config) -> Policy:
+    """How alerts become messages, from the settings."""
+    delivery = config.delivery
+    return Policy(
+        group_by=delivery.group_by,
+        detail_labels=delivery.detail_labels,
+        group_wait_s=delivery.seconds("group_wait"),
+        group_interval_s=delivery.seconds("group_interval"),
+        repeat_interval_s=delivery.seconds("repeat_interval"),
+    )
+
+
+def inhibit_rules(config: Config) -> list[InhibitRule]:
+    """The built-in inhibition and those of the settings. Raises StartError for a matcher that is none."""
+    rules = [built_in(config.delivery.detail_labels, config.delivery.seconds("inhibit_linger"))]
+    try:
+        for rule in config.delivery.inhibit:
+            source, target = (tuple(map(parse_matcher, texts)) for texts in (rule.source, rule.target))
+            rules.append(InhibitRule(source, target, rule.equal))
+    except ValueError as err:
+        raise StartError(f"delivery.inhibit: {err}") from None
+    return rules
+
+
+@dataclass(frozen=True, slots=True)
+class World:
+    """What comes from outside: clocks, chance and names. `now` gives Unix seconds."""
+
+    now: Callable[[], float] = time.time
+    sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
+    jitter: Callable[[], float] = random.random
+    new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+
+
+class App:
+    """One alerter: build it, then `run` it. Raises StartError when built."""
+
+    def __init__(self, config: Config, secrets: Secrets, world: World | None = None) -> None:
+        self.config = config
+        self.world = world or World()
+        self.board = Board()
+        try:
+            self.groups = read_rules(config)
+            self.store = Store(keeper(config.state.url), self.world.now)
+        except (RuleFileError, StoreError) as err:
+            raise StartError(str(err)) from None
+        self.silences = Silences(self.store, self.world.now, self.world.new_id)
+        self._inhibit = inhibit_rules(config)
+        self.querier = Querier(config.datasource.url, parse_duration(config.datasource.timeout) / 1_000)
+        self.datasource = Datasource(self.querier.instant, self.querier.shown_url, self.world.now)
+        self.evaluator = Evaluator(lambda: read_rules(config), self.store, self._surroundings())
+        self.wired: Wired = wire(config, secrets, self.world.now)
+        self.deliveries = [self._delivery(receiver) for receiver in self.wired.receivers]
+        self._dirty = asyncio.Event()
+        self._ready = False
+        self._registry = telemetry.registry(self._reading)
+
+    def _surroundings(self) -> Surroundings:
+        config = self.config
+        templates = RuleTemplates(
+            self.datasource.query,
+            external_labels=config.external_labels,
+            external_url=config.web.link,
+            timeout_s=parse_duration(config.datasource.timeout) / 1_000 + 1,
+        )
+        return Surroundings(
+            query=self.datasource.query,
+            templates=templates,
+            board=self.board,
+            saved=self._saved,
+            now=self.world.now,
+            sleep=self.world.sleep,
+            link=lambda expr: graph_link(config.web.link, expr),
+            restoration=Restoration(config.evaluation.seconds("grace"), config.evaluation.seconds("outage_tolerance")),
+        )
+
+    def _delivery(self, wired: Any) -> Delivery:
+        return Delivery(
+            wired.receiver,
+            wired.policy or policies(self.config),
+            board=self.board,
+            store=self.store,
+            muted=self._muted if wired.inhibited else self._silenced,
+            now=self.world.now,
+            sleep=self.world.sleep,
+            jitter=self.world.jitter,
+            patience=wired.patience,
+            external_url=self.config.web.link,
+        )
+
+    def _silenced(self, known: Sequence[Known], now: float) -> Collection[Labels]:
+        return self.silences.quiet([each.alert.labels for each in known])
+
+    def _muted(self, known: Sequence[Known], now: float) -> Collection[Labels]:
+        return inhibited(known, self._inhibit, now) | set(self._silenced(known, now))
+
+    # -- saving -----------------------------------------------------------------------------------
+
+    def _saved(self, loop: GroupLoop, steps: Sequence[Transition]) -> None:
+        """After an evaluation: keep the states, note the steps."""
+        for rule, run in zip(loop.group.rules, loop.runs, strict=True):
+            if isinstance(rule, AlertRule) and not run.kept:
+                self.store.put_rule(run.key, run.state)
+        self.store.happened(
+            [
+                Happened(step.t, "transition", str(step.change), step.alert.labels, value=step.alert.value)
+                for step in steps
+            ]
+        )
+        self._dirty.set()
+
+    async def _flushing(self) -> None:
+        """Write what changed, soon after it did; one that could not be written is tried again."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(self._dirty.wait(), 5)
+            self._dirty.clear()
+            await asyncio.to_thread(self.store.flush)
+
+    # -- showing ----------------------------------------------------------------------------------
+
+    def _reading(self) -> telemetry.Reading:
+        return telemetry.Reading(
+            loops=self.evaluator.loops,
+            receivers={delivery.receiver.name: delivery.stats for delivery in self.deliveries},
+            store=self.store.stats(),
+            datasource_up=self.datasource.down_since is None,
+            queries=self.querier.stats.queries,
+            query_failures=self.querier.stats.failures,
+            reloads=self.evaluator.reloads,
+            failed_reloads=self.evaluator.failed_reloads,
+            series=[series.stats() for series in self.wired.series],
+            silences=len(self.silences.active()),
+        )
+
+    def _page(self) -> str:
+        return page.render(
+            page.Facts(
+                now=self.world.now(),
+                loops=self.evaluator.loops,
+                receivers={delivery.receiver.name: delivery.stats for delivery in self.deliveries},
+                silences=self.silences.all(),
+                datasource=self.datasource.shown_url,
+                datasource_error=self.datasource.last_error if self.datasource.down_since else "",
+                reload_error=self.evaluator.last_reload_error,
+                state_up=self.store.stats().up,
+            )
+        )
+
+    def _site(self) -> web.Site:
+        return web.Site(
+            loops=lambda: self.evaluator.loops,
+            canonical=canonical,
+            history=lambda start, end, limit: asyncio.to_thread(self.store.history, start, end, limit),
+            reload=self.evaluator.reload,
+            ready=lambda: self._ready,
+            telemetry=lambda: telemetry.text(self._registry),
+            page=self._page,
+            now=self.world.now,
+        )
+
+    # -- running ----------------------------------------------------------------------------------
+
+    async def run(self, started: Callable[[], None] = lambda: None) -> None:
+        """Run until SIGINT or SIGTERM. Raises StartError where the address cannot be listened on."""
+        stop = asyncio.Event()
+        runner = await self._listen()
+        try:
+            await self._load()
+            async with self.querier:
+                self._signals(stop)
+                self.evaluator.start(self.groups)
+                tasks = self._tasks()
+                self._ready = True
+                started()
+                await self._until_stopped(stop, tasks)
+        finally:
+            await runner.cleanup()
+            await asyncio.to_thread(self.store.close)
+
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        loops: list[Coroutine[Any, Any, None]] = [self._flushing()]
+        loops += [delivery.run() for delivery in self.deliveries]
+        loops += [series.run(self.datasource.query) for series in self.wired.series]
+        return [asyncio.create_task(loop) for loop in loops]
+
+    async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
+        await stop.wait()
+        log.info("stopping")
+        self._ready = False
+        await self.evaluator.stop()
+        for task in tasks:
+            task.cancel()
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), _STOP_S)
+
+    async def _load(self) -> None:
+        try:
+            await asyncio.to_thread(self.store.load)
+        except StoreError as err:
+            log.warning("kept state not read, starting without it err=%s", err)
+
+    async def _listen(self) -> aiohttp_web.AppRunner:
+        host, port = host_and_port(self.config.web.listen_address)
+        runner = aiohttp_web.AppRunner(web.application(web.routes(self._site())), access_log=None)
+        await runner.setup()
+        try:
+            await aiohttp_web.TCPSite(runner, host, port).start()
+        except OSError as err:
+            await runner.cleanup()
+            reason = err.strerror or str(err)
+            raise StartError(f"--web.listen-address {self.config.web.listen_address}: {reason}") from None
+        return runner
+
+    def _signals(self, stop: asyncio.Event) -> None:
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(signal.SIGHUP, lambda: self._background(self._reload()))
+
+    def _background(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.ensure_future(work)
+        self._reloading = task  # a task that nobody holds may be collected while it runs
+
+    async def _reload(self) -> None:
+        with contextlib.suppress(RuleFileError):
+            await self.evaluator.reload()

@@ -1,0 +1,54 @@
+"""`check`: every mistake of every rule file at once, each with its line and a caret."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TextIO
+
+from alerter import rulefile
+from alerter.config import Config
+from alerter.expansion import LANGUAGE
+from alerter.rules import Mistake, RuleFile
+
+_WIDTH = 160
+
+
+def check(files: Sequence[str], config: Config, out: TextIO) -> int:
+    """Say what is wrong with the files; 0 if nothing is, 1 otherwise."""
+    interval_s = config.evaluation.seconds("interval")
+    read = [rulefile.read(path, LANGUAGE, interval_s) for path in files]
+    for file in read:
+        if not file.mistakes:
+            print(f"{file.path}: {_size(file)}", file=out)
+        for mistake in file.mistakes:
+            print("\n".join(shown(mistake, _lines(file.path))), file=out)
+    count = sum(len(file.mistakes) for file in read)
+    if count:
+        print(f"{count} mistake{'s' if count > 1 else ''}", file=out)
+    return 1 if count else 0
+
+
+def _size(file: RuleFile) -> str:
+    rules = sum(len(group.rules) for group in file.groups)
+    return f"{rules} rules in {len(file.groups)} groups, no mistake"
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text(encoding="utf-8", errors="replace").splitlines()
+    except OSError:
+        return []
+
+
+def shown(mistake: Mistake, lines: Sequence[str]) -> list[str]:
+    """A mistake, the line it is in and a caret under its column."""
+    said = [str(mistake)]
+    if 0 < mistake.line <= len(lines):
+        line = lines[mistake.line - 1]
+        start = max(0, mistake.column - _WIDTH // 2) if len(line) > _WIDTH else 0
+        excerpt = line[start : start + _WIDTH].replace("\t", " ")
+        said.append(f"    {excerpt}")
+        if mistake.column:
+            said.append("    " + " " * (mistake.column - 1 - start) + "^")
+    return said

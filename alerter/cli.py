@@ -1,0 +1,124 @@
+"""`openmanager-alerter`: run | check | backtest. Exit 0 good, 1 a check failed, 2 unusable input."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import datetime
+import os
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from importlib.metadata import version
+
+from alerter.config import Config
+from exporter import logs, settings
+from exporter.settings import SettingsError
+
+GOOD, FAILED, UNUSABLE = 0, 1, 2
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command; the exit code."""
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if not given or (given[0] not in COMMANDS and given[0] not in ("-h", "--help", "--version")):
+        given.insert(0, "run")
+    flags = _parser().parse_args(given)
+    try:
+        config = settings.load(Config, flags, os.environ)
+        command: Callable[[argparse.Namespace, Config, Mapping[str, str]], int] = COMMANDS[flags.command]
+        return command(flags, config, os.environ)
+    except SettingsError as err:
+        return complain(str(err))
+    except BrokenPipeError:
+        sys.stderr.close()
+        return GOOD
+
+
+def complain(message: str) -> int:
+    """One line on standard error; the exit code for unusable input."""
+    print(f"openmanager-alerter: {' '.join(message.splitlines())}", file=sys.stderr)
+    return UNUSABLE
+
+
+def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
+    from alerter.app import App, StartError
+    from alerter.receivers import read_secrets
+
+    secrets = read_secrets(environ)
+    logs.configure(config.log.level, config.log.format, secrets.all)
+    try:
+        app = App(config, secrets)
+        asyncio.run(app.run(lambda: _announce(config)))
+    except StartError as err:
+        return complain(str(err))
+    except KeyboardInterrupt:
+        return GOOD
+    return GOOD
+
+
+def _announce(config: Config) -> None:
+    print(f"openmanager-alerter: listening on http://{config.web.listen_address}", flush=True)
+
+
+def _check(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
+    from alerter.check import check
+    from alerter.rulepaths import rule_paths
+    from alerter.rules import RuleFileError
+
+    try:
+        files = flags.files or rule_paths(config.rules)
+    except RuleFileError as err:
+        return complain(str(err))
+    return check(files, config, sys.stdout)
+
+
+def _backtest(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
+    from alerter.past import backtest
+    from alerter.querier import QueryError
+    from alerter.rules import RuleFileError
+
+    try:
+        start, end = (instant(text, name) for text, name in ((flags.start, "--start"), (flags.end, "--end")))
+        return asyncio.run(backtest(config, start, end, flags.format, sys.stdout, sys.stderr))
+    except (RuleFileError, QueryError, ValueError) as err:
+        return complain(str(err))
+
+
+def instant(text: str, flag: str) -> float:
+    """A time in Unix seconds, written so or as RFC 3339. Raises ValueError."""
+    try:
+        return float(text)
+    except ValueError:
+        pass
+    try:
+        moment = datetime.datetime.fromisoformat(text)
+    except ValueError:
+        raise ValueError(f"{flag} {text!r}: neither Unix seconds nor RFC 3339") from None
+    return (moment if moment.tzinfo else moment.replace(tzinfo=datetime.UTC)).timestamp()
+
+
+COMMANDS: Mapping[str, Callable[[argparse.Namespace, Config, Mapping[str, str]], int]] = {
+    "run": _run,
+    "check": _check,
+    "backtest": _backtest,
+}
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="openmanager-alerter",
+        description="Evaluates Prometheus rule files and tells Slack and Datadog, once.",
+    )
+    parser.add_argument("--version", action="version", version=f"%(prog)s {version('openmanager')}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND")
+    common = argparse.ArgumentParser(add_help=False)
+    settings.add_flags(common, Config)
+    commands.add_parser("run", parents=[common], help="evaluate rules and tell receivers (the default)")
+    check = commands.add_parser("check", parents=[common], help="say every mistake of rule files")
+    check.add_argument("files", nargs="*", metavar="FILE", help="rule files (default: those of --rules)")
+    past = commands.add_parser("backtest", parents=[common], help="run rule files over a Prometheus' past")
+    past.add_argument("--start", required=True, help="RFC 3339 or Unix seconds")
+    past.add_argument("--end", required=True, help="RFC 3339 or Unix seconds")
+    formats = "text: a table of how loud each rule was; json: the same; jsonl: one line for each evaluation"
+    past.add_argument("--format", choices=("text", "json", "jsonl"), default="text", help=formats)
+    return parser

@@ -1,0 +1,288 @@
+"""Loop 2, one for each receiver: what is it owed, send that, and record it only once it was accepted.
+
+A receiver that refuses or does not answer is left alone for as long as it asked, else for a growing while;
+meanwhile nothing is queued, because what it is owed is worked out anew when it is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from alerter.board import Board
+from alerter.dispatch import GroupView, Owed, Policy, Told, after_telling, grouped, owed
+from alerter.inhibition import Known
+from alerter.model import AlertState, DeliveryError, Notification, Receiver, fingerprint
+from alerter.state import Happened, Store
+from exporter.model import Labels
+
+log = logging.getLogger(__name__)
+
+Muted = Callable[[Sequence[Known], float], Collection[Labels]]
+"""The labels of the alerts that are silenced or inhibited at a time."""
+
+Compose = Callable[[Notification], Awaitable[Notification]]
+"""Adds to a message what takes a query; must end soon and never fail."""
+
+_MUTED_CHECK_S = 5.0
+_LAST_SEND_GRACE_S = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How a receiver is treated that does not accept. Seconds.
+
+    `pace_s` is the least time between two messages; `first_s` to `longest_s` the growing wait after errors
+    that may pass, `rare_s` the wait after errors that will not pass by themselves.
+    """
+
+    pace_s: float = 0.0
+    first_s: float = 1.0
+    longest_s: float = 120.0
+    rare_s: float = 600.0
+    permanent_in_a_row: int = 3
+
+    def wait_s(self, failures: int, retry_after_s: float | None, jitter: float) -> float:
+        """The wait after the nth failure in a row. `jitter` in [0, 1) spreads it between half and the whole."""
+        grown = min(self.longest_s, self.first_s * 2.0 ** min(failures - 1, 30))
+        return max(grown * (0.5 + jitter / 2), retry_after_s or 0.0)
+
+
+@dataclass(slots=True)
+class DeliveryStats:
+    """What a receiver's loop says about itself. Times are Unix seconds."""
+
+    sent: int = 0
+    failures: Counter[str] = field(default_factory=Counter)
+    failing_since: float | None = None
+    last_error: str = ""
+    last_sent_at: float | None = None
+    held_until: float | None = None
+    waiting: int = 0
+
+
+def group_name(labels: Labels) -> str:
+    """A group's labels as one text, for the store."""
+    return fingerprint(labels)
+
+
+class Delivery:
+    """Tells one receiver what it is owed."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        policy: Policy,
+        *,
+        board: Board,
+        store: Store,
+        muted: Muted,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+        patience: Patience,
+        external_url: str = "",
+        compose: Compose | None = None,
+    ) -> None:
+        self.receiver = receiver
+        self.policy = policy
+        self.stats = DeliveryStats()
+        self._board, self._store, self._muted = board, store, muted
+        self._now, self._sleep, self._jitter = now, sleep, jitter
+        self._patience = patience
+        self._external_url = external_url
+        self._compose = compose
+        self._told: dict[Labels, Told] = {}
+        self._missing: dict[Labels, float] = {}
+        self._attempts: Counter[Labels] = Counter()
+        self._parked: dict[Labels, float] = {}
+        self._failures = 0
+        self._permanent = 0
+        self._next_send = 0.0
+        self._loads = -1
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"send-{receiver.name}")
+
+    async def run(self) -> None:
+        """Tell what is owed whenever there is news or it is time, for ever."""
+        try:
+            while True:
+                version = self._board.version
+                try:
+                    wake_at = await self.tell_all()
+                except Exception:
+                    log.exception("receiver's loop failed receiver=%s", self.receiver.name)
+                    wake_at = self._now() + self._patience.longest_s
+                await self._until(version, wake_at)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _until(self, version: int, wake_at: float) -> None:
+        """Returns with the next news or at `wake_at`."""
+        news = asyncio.ensure_future(self._board.changed_since(version))
+        alarm = asyncio.ensure_future(self._sleep(max(0.0, wake_at - self._now())))
+        try:
+            await asyncio.wait((news, alarm), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            alarm.cancel()
+
+    async def tell_all(self) -> float:
+        """One pass over all that is owed; returns when the next one is due at the latest."""
+        views = self._views()
+        now = self._now()
+        queue: list[tuple[int, float, Labels]] = []
+        wake_at = now + 3_600.0
+        for labels, view in views.items():
+            if (message := owed(view, self._told.get(labels), self.policy, now)) is None:
+                continue
+            at = max(message.at, self._parked.get(labels, 0.0))
+            if at <= now:
+                queue.append((self._attempts[labels], at, labels))
+            else:
+                wake_at = min(wake_at, at)
+            if view.muted:
+                wake_at = min(wake_at, now + _MUTED_CHECK_S)
+        if self._missing or any(view.muted for view in views.values()):
+            wake_at = min(wake_at, now + _MUTED_CHECK_S)
+        self.stats.waiting = len(queue)
+        for _, _, labels in sorted(queue):
+            if not await self._tell(labels):
+                return self._now()
+            self.stats.waiting = max(0, self.stats.waiting - 1)
+        return wake_at
+
+    def _views(self) -> dict[Labels, GroupView]:
+        """What is true of every group that is known or was told about."""
+        if self._loads != self._store.loads:
+            self._told = {**{told.group_labels: told for told in self._kept()}, **self._told}
+            self._loads = self._store.loads
+        known, now = self._board.known(), self._now()
+        views = grouped(known, self.policy, self._muted(known, now))
+        self._note_missing(views, now)
+        for labels, told in list(self._told.items()):
+            view = views.get(labels, GroupView(labels))
+            if view.alerts or told.firing:
+                views[labels] = dataclasses.replace(view, missing_since=self._missing)
+            elif now - told.at > self.policy.group_interval_s:
+                del self._told[labels]
+                self._store.put_told(self.receiver.name, group_name(labels), None)
+        return views
+
+    def _kept(self) -> Sequence[Told]:
+        return tuple(self._store.told(self.receiver.name).values())
+
+    def _note_missing(self, views: dict[Labels, GroupView], now: float) -> None:
+        missing = {
+            alert.labels
+            for labels, told in self._told.items()
+            for alert in told.firing
+            if labels not in views or alert.labels not in views[labels].alerts
+        }
+        self._missing = {labels: self._missing.get(labels, now) for labels in missing}
+
+    # -- one message ------------------------------------------------------------------------------
+
+    async def _tell(self, labels: Labels) -> bool:
+        """Send what a group is owed now, if anything. False after a pause: all must be worked out anew."""
+        if (wait := self._next_send - self._now()) > 0:
+            await self._sleep(wait)
+        view = self._views().get(labels, GroupView(labels))
+        told = self._told.get(labels)
+        message = owed(view, told, self.policy, self._now())
+        if message is None or message.at > self._now():
+            return True
+        notification = await self._composed(view, told, message)
+        self._next_send = self._now() + self._patience.pace_s
+        try:
+            await self._send(notification, view, told, message)
+        except DeliveryError as err:
+            return await self._refused(labels, message, err)
+        except Exception as err:
+            log.exception("receiver failed receiver=%s", self.receiver.name)
+            return await self._refused(labels, message, DeliveryError(type(err).__name__, retryable=True))
+        return True
+
+    async def _composed(self, view: GroupView, told: Told | None, message: Owed) -> Notification:
+        since = told.at if told else min((alert.active_at for alert in message.alerts), default=0.0)
+        name = fingerprint((("group", group_name(view.labels)), ("receiver", self.receiver.name)))
+        notification = Notification(
+            id=f"{name}-{message.reason}-{since:.3f}",
+            group_labels=view.labels,
+            alerts=message.alerts,
+            at=self._now(),
+            external_url=self._external_url,
+        )
+        return await self._compose(notification) if self._compose else notification
+
+    async def _send(self, notification: Notification, view: GroupView, told: Told | None, message: Owed) -> None:
+        """Send, and record the acceptance; when told to stop meanwhile, see the sending through first."""
+        loop = asyncio.get_running_loop()
+        sending = loop.run_in_executor(self._thread, self.receiver.send, notification)
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError, DeliveryError):
+                await asyncio.wait_for(sending, _LAST_SEND_GRACE_S)
+                self._record(notification, view, told, message)
+            raise
+        self._record(notification, view, told, message)
+        await asyncio.to_thread(self._store.flush)
+
+    def _record(self, notification: Notification, view: GroupView, told: Told | None, message: Owed) -> None:
+        now = self._now()
+        known = self._told[view.labels] = after_telling(view, told, notification.alerts, now)
+        self._store.put_told(self.receiver.name, group_name(view.labels), known)
+        self._store.happened([self._happened(message, view.labels, "accepted", now)])
+        self._attempts.pop(view.labels, None)
+        self._parked.pop(view.labels, None)
+        self._failures = self._permanent = 0
+        self.stats.sent += 1
+        self.stats.last_sent_at = now
+        if self.stats.failing_since is not None:
+            log.info("receiver accepts again receiver=%s", self.receiver.name)
+        self.stats.failing_since = None
+        self.stats.last_error = ""
+
+    def _happened(self, message: Owed, group: Labels, result: str, now: float) -> Happened:
+        firing = sum(1 for alert in message.alerts if alert.state is AlertState.FIRING)
+        detail = f"{result}: {firing} firing, {len(message.alerts) - firing} resolved"
+        return Happened(now, "delivery", str(message.reason), group, self.receiver.name, detail)
+
+    async def _refused(self, labels: Labels, message: Owed, err: DeliveryError) -> bool:
+        """Note a failure and wait as long as it asks for. News must not shorten a receiver's Retry-After."""
+        now = self._now()
+        self._attempts[labels] += 1
+        kind = "rate_limited" if err.retry_after_s else "temporary" if err.retryable else "permanent"
+        self.stats.failures[kind] += 1
+        self._say(err, now)
+        self._store.happened([self._happened(message, labels, f"refused ({err})", now)])
+        self.stats.last_error = str(err)
+        self.stats.failing_since = self.stats.failing_since or now
+        if err.retryable:
+            self._failures += 1
+            wait_s = self._patience.wait_s(self._failures, err.retry_after_s, self._jitter())
+        else:
+            self._parked[labels] = now + self._patience.rare_s
+            self._permanent += 1
+            if self._permanent < self._patience.permanent_in_a_row:
+                return True  # it may be this message alone: the others get their try
+            wait_s = self._patience.rare_s
+        self.stats.held_until = now + wait_s
+        await self._sleep(wait_s)
+        self.stats.held_until = None
+        return False
+
+    def _say(self, err: DeliveryError, now: float) -> None:
+        """Once for each kind of error in a streak."""
+        if str(err) == self.stats.last_error:
+            return
+        if err.retryable:
+            log.warning("message not accepted, will retry receiver=%s err=%s", self.receiver.name, err)
+        else:
+            log.error("receiver refuses, check its settings receiver=%s err=%s", self.receiver.name, err)
