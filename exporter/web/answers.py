@@ -1,0 +1,138 @@
+"""Query results as the JSON of the Prometheus HTTP API.
+
+JSON is what a range query spends its time on. So a row is one call that writes all its floats, cut at the commas,
+and joined again with texts prepared once for all rows: `],[1700000000,"`.
+Source: prometheus/web/api/v1/json_codec.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from itertools import compress
+from typing import TYPE_CHECKING
+
+import orjson
+
+from exporter.model import Labels, format_value
+from exporter.promql.answer import Matrix, RangeVector, Scalar, String, Value, Vector
+from exporter.web.floats import texts
+
+if TYPE_CHECKING:
+    from exporter.model import Samples, Times
+
+
+def seconds(t_ms: int) -> bytes:
+    """Unix seconds, the shortest text with at most three decimals."""
+    whole, rest = divmod(abs(t_ms), 1000)
+    fraction = f".{rest:03d}".rstrip("0") if rest else ""
+    return f"{'-' if t_ms < 0 else ''}{whole}{fraction}".encode()
+
+
+def metric(labels: Labels) -> bytes:
+    """A label set as a JSON object."""
+    return orjson.dumps(dict(labels))
+
+
+def point(t_ms: int, text: str) -> bytes:
+    """`[t,"text"]`: a scalar or a string."""
+    return b"[%b,%b]" % (seconds(t_ms), orjson.dumps(text))
+
+
+def scalar(t_ms: int, value: float) -> bytes:
+    """`[t,"1.5"]`."""
+    return point(t_ms, format_value(value))
+
+
+def vector(labels: Sequence[Labels], t_ms: int, values: Samples) -> bytes:
+    """labels: n label sets. values: shape (n,). One sample for each at one time."""
+    opening = b'{"metric":'
+    middle = b',"value":[%b,"' % seconds(t_ms)
+    rows = [opening + metric(of) + middle + text + b'"]}' for of, text in zip(labels, texts(values), strict=True)]
+    return b"[" + b",".join(rows) + b"]"
+
+
+def matrix(series: Matrix) -> bytes:
+    """Rows over one time axis."""
+    gaps = _gaps(series.t_ms)
+    rows = []
+    for i, labels in enumerate(series.labels):
+        present = None if series.present is None else series.present[i]
+        if present is None or present.all():
+            rows.append(_row(labels, series.values[i], gaps))
+        else:
+            rows.append(_row(labels, series.values[i][present], list(compress(gaps, present.tolist()))))
+    return b"[" + b",".join(rows) + b"]"
+
+
+def range_vector(series: RangeVector) -> bytes:
+    """Rows that have their times each, which many of them share."""
+    gaps: dict[bytes, list[bytes]] = {}
+    rows = []
+    for labels, t_ms, values in series.series():
+        key = t_ms.tobytes()
+        if key not in gaps:
+            gaps[key] = _gaps(t_ms)
+        rows.append(_row(labels, values, gaps[key]))
+    return b"[" + b",".join(rows) + b"]"
+
+
+def _gaps(t_ms: Times) -> list[bytes]:
+    """What stands before each value: `[t,"`, with what closes the value before it."""
+    return [b'"],[%b,"' % seconds(t) for t in t_ms.tolist()]
+
+
+def _row(labels: Labels, values: Samples, gaps: Sequence[bytes]) -> bytes:
+    parts = [b""] * (2 * len(values))
+    parts[::2] = gaps
+    parts[1::2] = texts(values)
+    parts[0] = b'{"metric":' + metric(labels) + b',"values":[' + gaps[0][3:]
+    return b"".join(parts) + b'"]]}'
+
+
+def result(value: Value) -> tuple[str, bytes]:
+    """The type of a result and its JSON."""
+    match value:
+        case Scalar(t_ms, number):
+            return "scalar", scalar(t_ms, number)
+        case String(t_ms, text):
+            return "string", point(t_ms, text)
+        case Vector(t_ms, labels, values):
+            return "vector", vector(labels, t_ms, values)
+        case Matrix():
+            return "matrix", matrix(value)
+        case RangeVector():
+            return "matrix", range_vector(value)
+
+
+def first(value: Value, most: int) -> Value | None:
+    """The first `most` series of a value; None where it has no more anyway."""
+    if not most or isinstance(value, Scalar | String) or len(value.labels) <= most:
+        return None
+    if isinstance(value, RangeVector):
+        return replace(value, labels=value.labels[:most], points=value.points[:most])
+    cut = replace(value, labels=value.labels[:most], values=value.values[:most])
+    if isinstance(cut, Matrix) and cut.present is not None:
+        return replace(cut, present=cut.present[:most])
+    return cut
+
+
+def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> bytes:
+    """The envelope of an answer."""
+    notes = b"".join(
+        b',"%b":%b' % (name, orjson.dumps(list(texts_)))
+        for name, texts_ in ((b"warnings", warnings), (b"infos", infos))
+        if texts_
+    )
+    return b'{"status":"success","data":' + data + notes + b"}"
+
+
+def failure(error_type: str, message: str) -> bytes:
+    """The envelope of an error."""
+    return orjson.dumps({"status": "error", "errorType": error_type, "error": message})
+
+
+def query_data(result_type: str, result: bytes, stats: Mapping[str, object] | None = None) -> bytes:
+    """`{"resultType":…,"result":…}`, with the statistics if they were asked for."""
+    tail = b"" if stats is None else b',"stats":' + orjson.dumps(stats)
+    return b'{"resultType":"%b","result":%b%b}' % (result_type.encode(), result, tail)

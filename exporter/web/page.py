@@ -1,0 +1,145 @@
+"""The page for scrapers: rendered and compressed once per tick, however many ask for it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from aiohttp import web
+from isal import igzip
+
+from exporter.model import Family, MetricType, Snapshot
+from exporter.web.exposition import END, Exposition, Format
+from exporter.web.negotiation import accepts_gzip, page_format
+
+_INLINE_SERIES = 20_000  # below this a render takes about as long as the way to a thread and back
+_LEVEL = 1  # of igzip: a tenth larger than level 2, twice as fast
+
+Telemetry = Callable[[Format], bytes]
+"""The process's own families as a page, with or without an end mark."""
+
+
+@dataclass(frozen=True, slots=True)
+class PageStats:
+    """`renders` counts the whole pages rendered, `render_s` is the time that the last one took."""
+
+    renders: int
+    render_s: float
+    bytes: int
+
+
+@dataclass(slots=True, eq=False)
+class _Tick:
+    """The pages made of one snapshot, those being made among them."""
+
+    snapshot: Snapshot | None
+    since: float
+    made: dict[tuple[Format, bool], asyncio.Task[bytes]] = field(default_factory=dict)
+
+
+class Page:
+    """Serves the latest snapshot and the process's own telemetry.
+
+    A whole page is made at most once per tick, format and encoding; where ticks stay away it is made again every
+    `max_age_s`, because the telemetry goes on. Pages for some servers or families are made for each request.
+    """
+
+    def __init__(
+        self,
+        latest: Callable[[], Snapshot | None],
+        telemetry: Telemetry,
+        now: Callable[[], float],
+        max_age_s: float = 15.0,
+    ) -> None:
+        self._latest = latest
+        self._telemetry = telemetry
+        self._now = now
+        self._max_age_s = max_age_s
+        self._exposition = Exposition()
+        self._tick = _Tick(None, 0.0)
+        self._stats = PageStats(0, 0.0, 0)
+
+    def stats(self) -> PageStats:
+        """What it has rendered so far."""
+        return self._stats
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where it is served."""
+        return [web.get("/metrics", self.get), web.get("/api/prometheus/metrics", self.get)]
+
+    async def get(self, request: web.Request) -> web.Response:
+        """The page as the client wants it. 503 before the first tick and for servers that are silent."""
+        snapshot = self._latest()
+        if snapshot is None:
+            return web.Response(status=503, text="no samples yet: the first tick is still to come\n")
+        page = page_format(request.headers.get("Accept", ""))
+        gzipped = accepts_gzip(request.headers.get("Accept-Encoding", ""))
+        servers = request.query.getall("server", [])
+        names = request.query.getall("name[]", [])
+        if not servers and not names:
+            return _response(await self.whole(snapshot, page, gzipped), page, gzipped)
+        if silent := sorted(set(servers) - self._exposition.servers(snapshot)):
+            return web.Response(status=503, text=f"no samples from server {', '.join(silent)}\n")
+        body = await self._off_loop(snapshot, self._some, snapshot, page, gzipped, servers or None, names)
+        return _response(body, page, gzipped)
+
+    async def whole(self, snapshot: Snapshot, page: Format, gzipped: bool) -> bytes:
+        """The whole page; who comes while it is being made waits for the same one."""
+        now = self._now()
+        if snapshot is not self._tick.snapshot or now - self._tick.since >= self._max_age_s:
+            self._tick = _Tick(snapshot, now)
+        return await self._shared(self._tick, page, gzipped)
+
+    async def _shared(self, tick: _Tick, page: Format, gzipped: bool) -> bytes:
+        key = (page, gzipped)
+        task = tick.made.get(key)
+        if task is None or task.cancelled() or (task.done() and task.exception() is not None):
+            task = tick.made[key] = asyncio.create_task(self._make(tick, page, gzipped))
+        return task.result() if task.done() else await asyncio.shield(task)
+
+    async def _make(self, tick: _Tick, page: Format, gzipped: bool) -> bytes:
+        assert tick.snapshot is not None
+        if gzipped:
+            return await self._off_loop(tick.snapshot, _gzip, await self._shared(tick, page, False))
+        started = self._now()
+        body = await self._off_loop(tick.snapshot, self._render, tick.snapshot, page)
+        self._stats = PageStats(self._stats.renders + 1, self._now() - started, len(body))
+        return body
+
+    def _render(self, snapshot: Snapshot, page: Format) -> bytes:
+        own = self._telemetry(page).removesuffix(END[page] or b"# EOF\n")
+        return self._exposition.render(snapshot, page) + own + END[page]
+
+    def _some(
+        self, snapshot: Snapshot, page: Format, gzipped: bool, servers: Sequence[str] | None, names: Sequence[str]
+    ) -> bytes:
+        wanted = (lambda family: _named(family, names)) if names else None
+        body = self._exposition.render(snapshot, page, servers, wanted) + END[page]
+        return _gzip(body) if gzipped else body
+
+    async def _off_loop(self, snapshot: Snapshot, work: Callable[..., bytes], *args: object) -> bytes:
+        if sum(len(column.values) for column in snapshot.columns) <= _INLINE_SERIES:
+            return work(*args)
+        return await asyncio.get_running_loop().run_in_executor(None, work, *args)
+
+
+_SUFFIXES = {MetricType.HISTOGRAM: ("_bucket", "_sum", "_count"), MetricType.SUMMARY: ("_sum", "_count")}
+
+
+def _named(family: Family, names: Sequence[str]) -> bool:
+    """Whether a family is asked for by its own name or by that of one of its samples."""
+    own = {family.name, *(family.name + suffix for suffix in _SUFFIXES.get(family.type, ()))}
+    return not own.isdisjoint(names)
+
+
+def _gzip(body: bytes) -> bytes:
+    packed: bytes = igzip.compress(body, _LEVEL)
+    return packed
+
+
+def _response(body: bytes, page: Format, gzipped: bool) -> web.Response:
+    headers = {"Content-Type": page.value, "Vary": "Accept, Accept-Encoding"}
+    if gzipped:
+        headers["Content-Encoding"] = "gzip"
+    return web.Response(body=body, headers=headers)

@@ -1,0 +1,153 @@
+"""The Prometheus HTTP API's questions in PromQL: query, query_range, exemplars, and a query's own form."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Protocol
+
+import orjson
+from aiohttp import web
+
+from exporter.promql.answer import Answer, SampleStatistics
+from exporter.promql.cancellation import Cancellation
+from exporter.promql.parser import parse
+from exporter.web import answers
+from exporter.web.body import Form
+from exporter.web.parameters import Range, duration_ms, limit, lookback_ms, query_range, required_time_ms, time_ms
+from exporter.web.prometheus_metadata import TRUNCATED
+from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
+from exporter.web.workers import Workers
+
+
+class Engine(Protocol):
+    """Evaluates PromQL on the calling thread. Raises what exporter.promql.errors lists."""
+
+    def instant(
+        self, query: str, t_ms: int, *, lookback_ms: int | None = None, cancellation: Cancellation | None = None
+    ) -> Answer: ...
+
+    def range(
+        self,
+        query: str,
+        start_ms: int,
+        end_ms: int,
+        step_ms: int,
+        *,
+        lookback_ms: int | None = None,
+        cancellation: Cancellation | None = None,
+    ) -> Answer: ...
+
+
+Evaluate = Callable[[Cancellation], Answer]
+
+
+class Query:
+    """Evaluates on the worker threads. `now` is Unix seconds, `monotonic` any seconds that only grow."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        workers: Workers,
+        *,
+        now: Callable[[], float],
+        monotonic: Callable[[], float],
+        timeout_s: float,
+    ) -> None:
+        self._engine = engine
+        self._workers = workers
+        self._now = now
+        self._monotonic = monotonic
+        self._timeout_s = timeout_s
+
+    def routes(self) -> list[web.RouteDef]:
+        """Where it is served."""
+        return [
+            *endpoint("/query", self.instant, "GET", "POST"),
+            *endpoint("/query_range", self.range, "GET", "POST"),
+            *endpoint("/query_exemplars", self.exemplars, "GET", "POST"),
+            *endpoint("/format_query", self.format_query, "GET", "POST"),
+        ]
+
+    async def instant(self, request: web.Request, form: Form) -> Reply:
+        """A query at one time, now if none is given."""
+        most = limit(form)
+        t_ms = time_ms(form, "time", round(self._now() * 1000))
+        query, lookback = form.get("query"), lookback_ms(form)
+        return await self._evaluated(
+            request,
+            form,
+            most,
+            lambda cancellation: self._engine.instant(query, t_ms, lookback_ms=lookback, cancellation=cancellation),
+        )
+
+    async def range(self, request: web.Request, form: Form) -> Reply:
+        """A query at every step of a range."""
+        most = limit(form)
+        asked: Range = query_range(form)
+        query, lookback = form.get("query"), lookback_ms(form)
+        return await self._evaluated(
+            request,
+            form,
+            most,
+            lambda cancellation: self._engine.range(
+                query, asked.start_ms, asked.end_ms, asked.step_ms, lookback_ms=lookback, cancellation=cancellation
+            ),
+        )
+
+    async def _evaluated(self, request: web.Request, form: Form, most: int, evaluate: Evaluate) -> Reply:
+        """The answer of a query that waits for its turn, runs and ends in time."""
+        asked = self._monotonic()
+        cancellation = Cancellation(asked + self._limit_s(form), self._monotonic)
+        stats = form.get("stats")
+
+        def work() -> Reply:
+            began = self._monotonic()
+            cancellation.check()
+            answer = evaluate(cancellation)
+            times = _timings(began - asked, self._monotonic() - began) if stats else None
+            return _rendered(answer, most, None if times is None else _statistics(times, answer.samples, stats))
+
+        return await self._workers.run(request, work, cancellation.cancel)
+
+    def _limit_s(self, form: Form) -> float:
+        given = duration_ms(form, "timeout")
+        return self._timeout_s if given is None else min(self._timeout_s, given / 1000)
+
+    async def exemplars(self, _request: web.Request, form: Form) -> Reply:
+        """Exemplars are on the scraped page and not kept: there are none to find."""
+        start, end = required_time_ms(form, "start"), required_time_ms(form, "end")
+        if end < start:
+            raise PrometheusError("bad_data", 'invalid parameter "end": end timestamp must not be before start time')
+        parse(form.get("query"))
+        return Reply(b"[]")
+
+    async def format_query(self, _request: web.Request, form: Form) -> Reply:
+        """A query in its canonical form."""
+        return Reply(orjson.dumps(str(parse(form.get("query")))))
+
+
+def _rendered(answer: Answer, most: int, stats: Mapping[str, object] | None) -> Reply:
+    cut = answers.first(answer.value, most)
+    kind, result = answers.result(answer.value if cut is None else cut)
+    warnings = answer.warnings if cut is None else (*answer.warnings, TRUNCATED)
+    return Reply(answers.query_data(kind, result, stats), warnings, answer.infos)
+
+
+def _timings(queued_s: float, ran_s: float) -> dict[str, float]:
+    """Prometheus' own names; sorting and preparing are part of the evaluation here."""
+    return {
+        "evalTotalTime": ran_s,
+        "resultSortTime": 0.0,
+        "queryPreparationTime": 0.0,
+        "innerEvalTime": ran_s,
+        "execQueueTime": queued_s,
+        "execTotalTime": queued_s + ran_s,
+    }
+
+
+def _statistics(timings: dict[str, float], samples: SampleStatistics, stats: str) -> Mapping[str, object]:
+    """`stats=all` lists the samples of each step too."""
+    counts: dict[str, object] = {"totalQueryableSamples": samples.total, "peakSamples": samples.peak}
+    if stats == "all":
+        counts["totalQueryableSamplesPerStep"] = samples.per_step.tolist()
+    return {"timings": timings, "samples": counts}

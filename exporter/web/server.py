@@ -1,0 +1,185 @@
+"""The door of the web room: plain parts in, an aiohttp application out."""
+
+from __future__ import annotations
+
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from aiohttp import web
+
+from exporter.model import Queryable
+from exporter.schedule import Timer
+from exporter.web.alerts import Alerts
+from exporter.web.auth import Access, Guard
+from exporter.web.body import FORM_BYTES
+from exporter.web.control import Control, Failures
+from exporter.web.dashboard import Dashboard
+from exporter.web.errors import errors
+from exporter.web.exposition import Format
+from exporter.web.fleet_view import streamed
+from exporter.web.live import Live
+from exporter.web.page import Page, PageStats
+from exporter.web.prometheus_metadata import Metadata
+from exporter.web.prometheus_query import Engine, Query
+from exporter.web.prometheus_status import Status
+from exporter.web.stream import Hub, StreamStats
+from exporter.web.system import Check, System
+from exporter.web.unified_api import Unified
+from exporter.web.workers import Workers, WorkersStats
+
+STATIC = Path(__file__).parent / "static"
+
+
+def _nothing_simulated() -> None:
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What the web room is made of. Times in Unix seconds.
+
+    telemetry: the process's own families as a page of the given format. analysis: the latest report, None before
+    the first. failures: None where nothing is simulated. inventory: JSON-able servers, each with `id`; None: those
+    seen in snapshots. local: whether it listens on loopback only.
+    """
+
+    live: Live
+    samples: Queryable
+    engine: Engine
+    telemetry: Callable[[Format], bytes]
+    timers: Callable[[], Sequence[Timer]]
+    version: str
+    interval_s: float
+    local: bool
+    alerter_url: str
+    access: Access = field(default_factory=Access)
+    analysis: Callable[[], Mapping[str, object] | None] = _nothing_simulated
+    failures: Failures | None = None
+    inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
+    checks: Callable[[], Sequence[Check]] = tuple
+    origins: Sequence[str] = ()
+    query_threads: int = 4
+    query_timeout_s: float = 120.0
+    now: Callable[[], float] = time.time
+    monotonic: Callable[[], float] = time.monotonic
+
+
+@dataclass(frozen=True, slots=True)
+class WebStats:
+    """Everything the room counts."""
+
+    page: PageStats
+    queries: WorkersStats
+    stream: StreamStats
+    alerter_away: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Web:
+    """The application, and what its owner does with it."""
+
+    application: web.Application
+    stats: Callable[[], WebStats]
+    publish_analysis: Callable[[], None]
+    """Tell the stream's clients that there is a new analysis."""
+
+
+def build(parts: Parts) -> Web:
+    """Everything that is served, wired together. Starts nothing: that is the runner's."""
+    started = parts.now()
+    workers = Workers(parts.query_threads)
+    alerts = Alerts(parts.alerter_url)
+    page = Page(parts.live.snapshot, parts.telemetry, parts.monotonic, parts.interval_s)
+    system = System(
+        parts.live.fleet,
+        parts.timers,
+        parts.checks,
+        interval_s=parts.interval_s,
+        started=started,
+        version=parts.version,
+        now=parts.now,
+        inventory=parts.inventory,
+    )
+    hub = _hub(parts, alerts, system)
+    rooms = (
+        page,
+        Query(parts.engine, workers, now=parts.now, monotonic=parts.monotonic, timeout_s=parts.query_timeout_s),
+        Metadata(parts.samples, workers),
+        Status(
+            parts.live.snapshot,
+            alerts,
+            version=parts.version,
+            started=started,
+            interval_s=parts.interval_s,
+            now=parts.now,
+        ),
+        Unified(
+            parts.live,
+            alerts,
+            page,
+            health=system.health,
+            status=lambda: _process_status(parts, system),
+            analysis=parts.analysis,
+            version=parts.version,
+            now=parts.now,
+        ),
+        Control(parts.failures, system.server_ids, lambda: uuid.uuid4().hex[:12], parts.now),
+        system,
+        hub,
+        Dashboard(STATIC),
+    )
+    guard = Guard(parts.access, local=parts.local)
+    application = web.Application(middlewares=[guard.middleware(), errors], client_max_size=FORM_BYTES)
+    for room in rooms:
+        application.router.add_routes(room.routes())
+    application.cleanup_ctx.extend([alerts.context, hub.context])
+    application.on_cleanup.append(_closing(workers))
+    return Web(
+        application,
+        lambda: WebStats(page.stats(), workers.stats(), hub.stats(), alerts.away is not None),
+        lambda: hub.publish("ai-analysis"),
+    )
+
+
+def _hub(parts: Parts, alerts: Alerts, system: System) -> Hub:
+    """The stream with its four channels, wired to ticks and to changes of alerts."""
+    live = parts.live
+    hub = Hub(
+        {
+            "server-metrics": lambda: streamed(live.fleet(), alerts.per_server()) if live.snapshot() else None,
+            "system-status": lambda: _process_status(parts, system),
+            "ai-analysis": parts.analysis,
+            "alerts": lambda: {
+                "alerts": [alert.as_json() for alert in alerts.active],
+                "alerter": {"up": alerts.away is None, "error": alerts.away or ""},
+            },
+        },
+        now=parts.now,
+        monotonic=parts.monotonic,
+        tick_s=parts.interval_s,
+        origins=parts.origins,
+    )
+    live.on_tick(lambda: hub.publish("server-metrics"))
+    alerts.on_change(lambda: hub.publish("alerts"))
+    return hub
+
+
+def _process_status(parts: Parts, system: System) -> Mapping[str, object]:
+    return {
+        "health": system.health(),
+        "timers": system.timers(),
+        "control": {
+            "simulated": parts.failures is not None,
+            "token_needed": not parts.local or bool(parts.access.tokens),
+        },
+    }
+
+
+def _closing(workers: Workers) -> Callable[[web.Application], Awaitable[None]]:
+    async def close(_application: web.Application) -> None:
+        workers.close()
+
+    return close

@@ -1,0 +1,146 @@
+"""A whole web room over a small fleet, on a real socket, for tests."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+from typing import TypeAlias
+
+import numpy as np
+from aiohttp import web
+from aiohttp.test_utils import TestClient, TestServer
+
+from exporter.model import Family, Labels, Matcher, SeriesSet, Snapshot
+from exporter.promql.answer import Answer, SampleStatistics, Scalar
+from exporter.web.control import Injection
+from exporter.web.exposition import Format
+from exporter.web.live import Live
+from exporter.web.server import Parts, Web, build
+from tests.servers import free_port
+from tests.web.fleet import T0_MS, FleetMaker
+
+Client: TypeAlias = TestClient[web.Request, web.Application]
+
+
+class Kept:
+    """Samples of some snapshots, in memory: the smallest Queryable there is."""
+
+    def __init__(self, snapshots: Sequence[Snapshot] = ()) -> None:
+        self.snapshots = list(snapshots)
+
+    def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[SeriesSet]:
+        """Snapshots of one fleet share their indexes, so each metric is one set."""
+        there = [snapshot for snapshot in self.snapshots if start_ms <= snapshot.t_ms <= end_ms]
+        if not there:
+            return []
+        t_ms = np.array([snapshot.t_ms for snapshot in there], dtype=np.int64)
+        sets = []
+        for number, column in enumerate(there[0].columns):
+            rows = [i for i in range(len(column.values)) if _all_match(matchers, column.index.labels(i))]
+            values = np.stack([snapshot.columns[number].values for snapshot in there], axis=1)
+            if rows:
+                sets.append(SeriesSet([column.index.labels(i) for i in rows], t_ms, values[rows]))
+        return sets
+
+    def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
+        return [labels for found in self.select(matchers, start_ms, end_ms) for labels in found.labels]
+
+    def families(self) -> Mapping[str, Family]:
+        columns = self.snapshots[0].columns if self.snapshots else ()
+        return {column.index.family.name: column.index.family for column in columns}
+
+
+def _all_match(matchers: Sequence[Matcher], labels: Labels) -> bool:
+    by_name = dict(labels)
+    return all(matcher.matches(by_name.get(matcher.name, "")) for matcher in matchers)
+
+
+class Broken:
+    """Failures that are only remembered."""
+
+    def __init__(self) -> None:
+        self.failures: dict[str, Injection] = {}
+
+    def types(self) -> Mapping[str, str]:
+        return {"cpu_spike": "CPU goes up.", "disk_fill": "A disk fills up."}
+
+    def active(self) -> Sequence[Mapping[str, object]]:
+        return [self._shown(injection) for injection in self.failures.values()]
+
+    def _shown(self, injection: Injection) -> Mapping[str, object]:
+        start = T0_MS / 1000
+        return {
+            "id": injection.id,
+            "type": injection.type,
+            "targets": list(injection.targets),
+            "intensity": injection.intensity,
+            "start": start,
+            "end": start + injection.duration_s,
+        }
+
+    def inject(self, injection: Injection) -> Mapping[str, object]:
+        return self._shown(self.failures.setdefault(injection.id, injection))
+
+    def clear(self, failure_id: str) -> bool:
+        return self.failures.pop(failure_id, None) is not None
+
+    def truth(self, start_s: float, end_s: float) -> Sequence[Mapping[str, object]]:
+        return [failure for failure in self.active() if start_s <= T0_MS / 1000 <= end_s]
+
+
+def own_families(page: Format) -> bytes:
+    """The process's own telemetry: one gauge."""
+    lines = (
+        b"# HELP openmanager_exporter_up It runs.\n# TYPE openmanager_exporter_up gauge\nopenmanager_exporter_up 1.0\n"
+    )
+    return lines + (b"# EOF\n" if page is Format.OPENMETRICS else b"")
+
+
+def parts(live: Live, samples: Kept, **changed: object) -> Parts:
+    """Parts that work, at the time of the fleet's third tick, with no alerter to be found."""
+    usual: dict[str, object] = {
+        "live": live,
+        "samples": samples,
+        "engine": engine(samples),
+        "telemetry": own_families,
+        "timers": list,
+        "version": "1.2.3",
+        "interval_s": 15.0,
+        "local": True,
+        "alerter_url": f"http://127.0.0.1:{free_port()}",
+        "failures": Broken(),
+        "now": lambda: T0_MS / 1000 + 45.0,
+    }
+    return Parts(**{**usual, **changed})  # type: ignore[arg-type]  # the table above is typed by its names
+
+
+@asynccontextmanager
+async def serving(room: Web) -> AsyncIterator[Client]:
+    """A client of the room, served on a real loopback socket."""
+    async with TestClient(TestServer(room.application)) as client:
+        yield client
+
+
+@asynccontextmanager
+async def site(maker: FleetMaker | None = None, **changed: object) -> AsyncIterator[Client]:
+    """A client of a room that serves three ticks of a fleet."""
+    maker = maker or FleetMaker()
+    snapshots = [maker.at(tick) for tick in (1, 2, 3)]
+    live = Live()
+    for snapshot in snapshots:
+        live.publish(snapshot)
+    async with serving(build(parts(live, Kept(snapshots), **changed))) as client:
+        yield client
+
+
+class OnePlusOne:
+    """Knows one answer."""
+
+    def instant(self, query: str, t_ms: int, **_: object) -> Answer:
+        return Answer(Scalar(t_ms, 2.0), (), (), SampleStatistics(0, 0, np.array([0])))
+
+    range = instant
+
+
+def engine(samples: Kept) -> OnePlusOne:
+    return OnePlusOne()
