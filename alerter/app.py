@@ -38,7 +38,7 @@ from exporter.duration import parse_duration
 from exporter.model import Labels
 
 log = logging.getLogger(__name__)
-_STOP_S = 15.0
+_STOP_S = 18.0
 
 
 class StartError(Exception):

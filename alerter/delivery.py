@@ -31,7 +31,7 @@ Compose = Callable[[Notification], Awaitable[Notification]]
 """Adds to a message what takes a query; must end soon and never fail."""
 
 _MUTED_CHECK_S = 5.0
-_LAST_SEND_GRACE_S = 10.0
+_LAST_SEND_GRACE_S = 16.0  # a receiver's own limit, and a little
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,9 +153,9 @@ class Delivery:
         self.stats.waiting = len(queue)
         for _, _, labels in sorted(queue):
             if not await self._tell(labels):
-                return self._now()
-            self.stats.waiting = max(0, self.stats.waiting - 1)
-        return wake_at
+                break
+            self.stats.waiting -= 1
+        return self._now() if queue else wake_at  # what was told or refused has changed what is owed when
 
     def _views(self) -> dict[Labels, GroupView]:
         """What is true of every group that is known or was told about."""

@@ -6,6 +6,7 @@ A server may answer rubbish, HTML, half a JSON, a redirect loop or nothing: each
 from __future__ import annotations
 
 import asyncio
+import os
 import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -185,9 +186,13 @@ def _reason(err: Exception) -> str:
     if isinstance(err, aiohttp.TooManyRedirects):
         return f"more than {_MAX_REDIRECTS} redirects"
     if isinstance(err, aiohttp.ClientConnectorError):
-        return f"cannot connect to {err.host}:{err.port}: {err.os_error.strerror or err.os_error}"
+        return f"cannot connect to {err.host}:{err.port}: {_system_reason(err.os_error)}"
     text = " ".join(str(err).split())
     return f"{type(err).__name__}: {text}" if text else type(err).__name__
+
+
+def _system_reason(err: OSError) -> str:
+    return os.strerror(err.errno) if err.errno and err.errno > 0 else str(err.strerror or err)
 
 
 def split_steps(start: float, end: float, step_s: float, most: int) -> Sequence[tuple[float, float]]:

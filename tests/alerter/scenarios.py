@@ -34,11 +34,12 @@ class Scenario:
 def load(path: Path) -> Scenario:
     """One scenario and the file of the same name under `expected`."""
     raw = yaml.safe_load(path.read_text(encoding="utf-8"))
-    series = []
+    series: list[tuple[Labels, list[float | str | None]]] = []
     for each in raw["series"]:
         labels = {**{k: str(v) for k, v in each["labels"].items()}, METRIC_NAME: each["metric"]}
         values = each["values"]
-        parsed = [float(v) for v in values] if isinstance(values, list) else list(_values(values))
+        numbers = values if isinstance(values, list) else _values(values)
+        parsed = [float(v) if isinstance(v, int) else v for v in numbers]
         series.append((tuple(sorted(labels.items())), parsed))
     return Scenario(
         name=path.stem,
