@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -105,6 +105,7 @@ class Servers:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self._running: list[Running] = []
+        self._scratch: list[Path] = []
 
     def __enter__(self) -> Servers:
         return self
@@ -121,6 +122,8 @@ class Servers:
             except subprocess.TimeoutExpired:
                 running.process.kill()
                 running.process.wait()
+        for folder in self._scratch:
+            shutil.rmtree(folder, ignore_errors=True)
 
     def start(
         self,
@@ -186,15 +189,12 @@ class Servers:
     def postgresql(self) -> Running:
         """A PostgreSQL cluster made for this test; database `postgres`, user `openmanager`, trusted on loopback."""
         port = free_port()
-        folder = self.folder / f"postgresql-{port}"
+        folder = Path(tempfile.mkdtemp(prefix="postgresql-"))  # pytest's own folders are closed to other users
+        self._scratch.append(folder)
         as_user: tuple[str, ...] = ()
-        folder.mkdir()
         if os.geteuid() == 0:  # postgres refuses to run as root; the package brings the user
-            as_user = (binary("runuser"), "-u", "postgres", "--")
+            as_user = (binary("setpriv"), "--reuid=postgres", "--regid=postgres", "--clear-groups", "--")
             shutil.chown(folder, "postgres")
-            for parent in folder.parents:
-                with contextlib.suppress(PermissionError):
-                    parent.chmod(parent.stat().st_mode | 0o011)
         data = str(folder / "data")
         initdb = [
             *as_user,
