@@ -48,3 +48,13 @@ def line_column(query: str, start: int) -> str:
     line = before.count("\n") + 1
     column = len(before.rpartition("\n")[2].encode("utf-8", "surrogatepass")) + 1
     return f"{line}:{column}"
+
+
+class WrongExpressionType(ParseError):
+    """A valid expression that cannot be asked for like this, such as `x[5m]` over a range."""
+
+    def __init__(self, message: str, query: str) -> None:
+        super().__init__(message, 0, query)
+
+    def __str__(self) -> str:
+        return self.message

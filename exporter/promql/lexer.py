@@ -231,4 +231,3 @@ class Lexer:
 
 
 _NO_RUNE = "'\\ufffd'"  # how Go prints the end of the text as a character
-

@@ -16,7 +16,7 @@ _ONLY_SELECTORS = "must be preceded by an instant vector selector or range vecto
 
 def duration_ms(length: NumberLiteral) -> int:
     """Whole milliseconds of a length in seconds, cut towards zero as Go cuts its nanoseconds."""
-    return int(math.trunc(round(length.value * 1e9) / 1e6)) if math.isfinite(length.value) else 0
+    return math.trunc(round(length.value * 1e9) / 1e6) if math.isfinite(length.value) else 0
 
 
 def ranged(expr: Expr, range_ms: int, start: int, end: int, query: str) -> MatrixSelector:

@@ -39,6 +39,7 @@ from exporter.promql.typecheck import check_types
 
 MAX_DEPTH = 200
 MAX_LENGTH = 64 * 1024
+_TOO_DEEP = f"expression is nested too deeply: more than {MAX_DEPTH} levels"
 
 _LEVELS = {
     **dict.fromkeys(("or",), 1),
@@ -53,6 +54,7 @@ _POSTFIX_LEVEL = 7
 _WITH_PARAMETER = frozenset(("topk", "bottomk", "count_values", "quantile", "limitk", "limit_ratio"))
 _EXPERIMENTAL_AGGREGATORS = frozenset(("limitk", "limit_ratio"))
 _MATCH_TYPES = {"=": MatchType.EQUAL, "!=": MatchType.NOT_EQUAL, "=~": MatchType.REGEX, "!~": MatchType.NOT_REGEX}
+_WORD_KINDS = (Kind.AGGREGATOR, Kind.OPERATOR, Kind.KEYWORD, Kind.PREPROCESSOR)
 _LENGTHS = "number, duration, step(), or range()"
 
 
@@ -60,9 +62,11 @@ _LENGTHS = "number, duration, step(), or range()"
 def parse(text: str) -> Expr:
     """The expression that `text` writes, its types checked. Raises ParseError."""
     _check_length(text)
-    parser = _Parser(text)
-    expr = parser.whole_expression()
-    check_types(expr, text)
+    try:
+        expr = _Parser(text).whole_expression()
+        check_types(expr, text)
+    except RecursionError:  # a caller already deep in its own stack
+        raise ParseError(_TOO_DEEP, 0, text) from None
     return expr
 
 
@@ -133,7 +137,7 @@ class _Parser:
     def _deeper(self, start: int) -> None:
         self._depth += 1
         if self._depth > MAX_DEPTH:
-            raise self._error(f"expression is nested too deeply: more than {MAX_DEPTH} levels", start)
+            raise self._error(_TOO_DEEP, start)
 
     # --- expressions ------------------------------------------------------------------------
 
@@ -256,11 +260,6 @@ class _Parser:
             return self._paren()
         if token.kind is Kind.LEFT_BRACE:
             return self._selector(None)
-        return self._named()
-
-    def _named(self) -> Expr:
-        """What begins with a word: an aggregation, a call, a selector."""
-        token = self._peek()
         if token.kind in (Kind.AGGREGATOR, Kind.IDENTIFIER, Kind.PREPROCESSOR) or self._names_metric(token):
             self._take()
             if token.kind is Kind.AGGREGATOR and self._aggregation_follows():
@@ -274,7 +273,7 @@ class _Parser:
     def _names_metric(self, token: Token) -> bool:
         if token.kind in (Kind.IDENTIFIER, Kind.METRIC_IDENTIFIER):
             return True
-        return token.kind in (Kind.AGGREGATOR, Kind.OPERATOR, Kind.KEYWORD) and token.word in METRIC_WORDS
+        return token.kind in _WORD_KINDS and token.word in METRIC_WORDS
 
     def _aggregation_follows(self) -> bool:
         return self._at(Kind.LEFT_PAREN) or self._at(Kind.KEYWORD, "by", "without")

@@ -39,15 +39,17 @@ _S, _V, _M, _T = ValueType.SCALAR, ValueType.VECTOR, ValueType.MATRIX, ValueType
 
 _OF_VECTOR = """
     abs absent acos acosh asin asinh atan atanh ceil cos cosh deg exp floor histogram_avg histogram_count
-    histogram_stddev histogram_stdvar histogram_sum ln log10 log2 rad sgn sin sinh sort sort_desc sqrt tan tanh
-    timestamp
-""".split()
+    histogram_stddev histogram_stdvar histogram_sum ln log10 log2 rad sgn sin sinh sort sort_desc sqrt tan
+    tanh timestamp
+"""
 _OF_RANGE = """
     absent_over_time avg_over_time changes count_over_time delta deriv first_over_time idelta increase irate
     last_over_time max_over_time min_over_time present_over_time rate resets stddev_over_time stdvar_over_time
     sum_over_time
-""".split()
-_OF_TIME = "day_of_month day_of_week day_of_year days_in_month hour minute month year".split()
+"""
+_OF_TIME = """
+    day_of_month day_of_week day_of_year days_in_month hour minute month year
+"""
 _OTHERS = (
     Signature("clamp", (_V, _S, _S)),
     Signature("clamp_max", (_V, _S)),
@@ -87,9 +89,9 @@ _EXPERIMENTAL = (
 FUNCTIONS: dict[str, Signature] = {
     signature.name: signature
     for signature in (
-        *(Signature(name, (_V,)) for name in _OF_VECTOR),
-        *(Signature(name, (_M,)) for name in _OF_RANGE),
-        *(Signature(name, (_V,), variadic=1) for name in _OF_TIME),
+        *(Signature(name, (_V,)) for name in _OF_VECTOR.split()),
+        *(Signature(name, (_M,)) for name in _OF_RANGE.split()),
+        *(Signature(name, (_V,), variadic=1) for name in _OF_TIME.split()),
         *_OTHERS,
         *_EXPERIMENTAL,
     )

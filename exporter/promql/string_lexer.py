@@ -66,7 +66,9 @@ def _scan_code(query: str, start: int, at: int, width: int, base: int, largest: 
         char = query[i : i + 1]
         digit = int(char, 16) if char and char in "0123456789abcdefABCDEF" else 16
         if digit >= base:
-            reason = f"illegal character {_unicode(char)} in escape sequence" if char else "escape sequence not terminated"
+            reason = (
+                f"illegal character {_unicode(char)} in escape sequence" if char else "escape sequence not terminated"
+            )
             raise ParseError(reason, start, query)
         code = code * base + digit
     if code > largest or 0xD800 <= code < 0xE000:

@@ -71,24 +71,36 @@ _NOUNS = {
     Kind.DURATION: "duration",
 }
 
-AGGREGATORS = frozenset(
-    "sum avg count min max group stddev stdvar topk bottomk count_values quantile limitk limit_ratio".split()
-)
+
+def _words(text: str) -> frozenset[str]:
+    return frozenset(text.split())
+
+
+AGGREGATORS = _words("""
+    sum avg count min max group stddev stdvar topk bottomk count_values quantile limitk limit_ratio
+""")
 WORD_OPERATORS = frozenset(("and", "or", "unless", "atan2"))
-KEYWORDS = frozenset(
-    "offset smoothed anchored by without on ignoring group_left group_right fill fill_left fill_right bool".split()
-)
+KEYWORDS = _words("""
+    offset smoothed anchored by without on ignoring group_left group_right fill fill_left fill_right bool
+""")
 FILL_KEYWORDS = frozenset(("fill", "fill_left", "fill_right"))
-PREPROCESSORS = frozenset("start end step range max_of min_of".split())
+PREPROCESSORS = _words("""
+    start end step range max_of min_of
+""")
 
 WORDS = (
-    {word: Kind.AGGREGATOR for word in AGGREGATORS}
-    | {word: Kind.OPERATOR for word in WORD_OPERATORS}
-    | {word: Kind.KEYWORD for word in KEYWORDS}
-    | {word: Kind.PREPROCESSOR for word in PREPROCESSORS}
+    dict.fromkeys(AGGREGATORS, Kind.AGGREGATOR)
+    | dict.fromkeys(WORD_OPERATORS, Kind.OPERATOR)
+    | dict.fromkeys(KEYWORDS, Kind.KEYWORD)
+    | dict.fromkeys(PREPROCESSORS, Kind.PREPROCESSOR)
     | {"inf": Kind.NUMBER, "nan": Kind.NUMBER}
 )
 
 # Words that may also be the name of a metric, and of a label in by(), on() and the like.
-METRIC_WORDS = (AGGREGATORS - {"limitk", "limit_ratio"}) | FILL_KEYWORDS | {"by", "and", "or", "unless", "offset"}
+METRIC_WORDS = (
+    AGGREGATORS
+    | FILL_KEYWORDS
+    | PREPROCESSORS
+    | {"and", "or", "unless", "by", "without", "offset", "anchored", "smoothed"}
+)
 LABEL_WORDS = (AGGREGATORS | KEYWORDS | WORD_OPERATORS | PREPROCESSORS) - {"without"}

@@ -1,0 +1,137 @@
+"""The *_over_time functions, changes and resets: each from a block and its windows to values (n, k).
+
+What stands at steps whose window has too few samples is not looked at.
+Source: prometheus/promql/functions.go.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from exporter.promql.arrays import Mask, Samples, Times
+from exporter.promql.compensated import is_exact_enough, window_means, window_sums, window_variances
+from exporter.promql.sliding import slide
+from exporter.promql.windows import Block, Windows
+
+# Below this many additions the compensated sum costs nothing that one could notice.
+_SMALL = 200_000
+# A variance this much smaller than the mean square has lost digits to the subtraction.
+_CANCELLATION = 1e4
+
+
+def first_over_time(block: Block, windows: Windows) -> Samples:
+    """The oldest value."""
+    return block.values[:, windows.first()]
+
+
+def last_over_time(block: Block, windows: Windows) -> Samples:
+    """The newest value."""
+    return block.values[:, windows.last()]
+
+
+def count_over_time(block: Block, windows: Windows) -> Samples:
+    """How many values."""
+    return np.broadcast_to(windows.lengths.astype(float), (len(block.values), len(windows.lengths)))
+
+
+def present_over_time(block: Block, windows: Windows) -> Samples:
+    """1."""
+    return np.ones((len(block.values), len(windows.lengths)))
+
+
+def min_over_time(block: Block, windows: Windows) -> Samples:
+    """The smallest value; NaN only when all are."""
+    return slide(np.fmin, block.values, windows.starts, windows.ends)
+
+
+def max_over_time(block: Block, windows: Windows) -> Samples:
+    """The largest value; NaN only when all are."""
+    return slide(np.fmax, block.values, windows.starts, windows.ends)
+
+
+def sum_over_time(block: Block, windows: Windows) -> Samples:
+    """The sum, compensated for rounding."""
+    if _is_small(block, windows):
+        return window_sums(block.values, windows.starts, windows.ends)
+    plain, doubtful = _plain_sums(block.values, windows)
+    return _redone(plain, doubtful, block, windows, window_sums)
+
+
+def avg_over_time(block: Block, windows: Windows) -> Samples:
+    """The mean, compensated for rounding and safe from overflow."""
+    if _is_small(block, windows):
+        return window_means(block.values, windows.starts, windows.ends)
+    plain, doubtful = _plain_sums(block.values, windows)
+    doubtful |= (~np.isfinite(plain[:, windows.lengths > 0])).any(axis=1)
+    return _redone(plain / np.maximum(windows.lengths, 1), doubtful, block, windows, window_means)
+
+
+def stdvar_over_time(block: Block, windows: Windows) -> Samples:
+    """The population variance."""
+    if _is_small(block, windows):
+        return window_variances(block.values, windows.starts, windows.ends)
+    shifted = block.values - block.values[:, :1]
+    count = np.maximum(windows.lengths, 1)
+    mean = slide(np.add, shifted, windows.starts, windows.ends) / count
+    mean_square = slide(np.add, shifted * shifted, windows.starts, windows.ends) / count
+    variance = mean_square - mean * mean
+    sound = (mean_square <= _CANCELLATION * variance) | (mean_square == 0)
+    doubtful = ~sound[:, windows.lengths > 0].all(axis=1)
+    return _redone(variance, doubtful, block, windows, window_variances)
+
+
+def stddev_over_time(block: Block, windows: Windows) -> Samples:
+    """The population standard deviation."""
+    return np.sqrt(stdvar_over_time(block, windows))
+
+
+def changes(block: Block, windows: Windows) -> Samples:
+    """How often the value changed; NaN to NaN is no change."""
+    before, after = block.values[:, :-1], block.values[:, 1:]
+    changed = (before != after) & ~(np.isnan(before) & np.isnan(after))
+    return count_pairs(changed, windows)
+
+
+def resets(block: Block, windows: Windows) -> Samples:
+    """How often the value fell."""
+    return count_pairs(block.values[:, 1:] < block.values[:, :-1], windows)
+
+
+def count_pairs(pairs: Mask, windows: Windows) -> Samples:
+    """How many neighbouring samples of a window are marked. pairs: shape (n, m - 1), of sample i and i + 1."""
+    running = np.zeros((len(pairs), pairs.shape[1] + 1), dtype=np.int32)
+    np.cumsum(pairs, axis=1, out=running[:, 1:])
+    counted: Samples = (running[:, windows.last()] - running[:, windows.first()]).astype(float)
+    return counted
+
+
+def _is_small(block: Block, windows: Windows) -> bool:
+    return len(block.values) * int(windows.lengths.sum()) <= _SMALL
+
+
+def _plain_sums(values: Samples, windows: Windows) -> tuple[Samples, Mask]:
+    """Plain sums, and the rows in which they may differ from compensated ones."""
+    plain = slide(np.add, values, windows.starts, windows.ends)
+    doubtful: Mask = np.asarray(~((values >= 0).all(axis=1) | (values <= 0).all(axis=1)))
+    mixed = np.flatnonzero(doubtful)
+    if len(mixed):
+        magnitudes = slide(np.add, np.abs(values[mixed]), windows.starts, windows.ends)
+        sound = is_exact_enough(plain[mixed], magnitudes)
+        doubtful[mixed] = ~sound[:, windows.lengths > 0].all(axis=1)
+    return plain, doubtful
+
+
+def _redone(
+    quick: Samples,
+    doubtful: Mask,
+    block: Block,
+    windows: Windows,
+    exact: Callable[[Samples, Times, Times], Samples],
+) -> Samples:
+    """The quick answer, the doubtful rows replaced by the exact one."""
+    rows = np.flatnonzero(doubtful)
+    if len(rows):
+        quick[rows] = exact(block.values[rows], windows.starts, windows.ends)
+    return quick
