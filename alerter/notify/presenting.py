@@ -1,0 +1,146 @@
+"""Alerts as people read them: one view for every message template."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from urllib.parse import parse_qs, urlsplit
+
+from alerter.model import Alert, AlertState, Notification
+from exporter.model import Labels
+
+MOST_CHARACTERS = 1_000
+"""No label's or annotation's value is shown longer."""
+
+_UNKNOWN = "–"
+_SERVER_LABELS = ("server", "instance", "node", "nodename", "host", "hostname", "pod")
+
+
+class Texts(dict[str, str]):
+    """Labels or annotations by name; one that is absent is ""."""
+
+    def __missing__(self, name: str) -> str:
+        return ""
+
+
+@dataclass(frozen=True, slots=True)
+class AlertView:
+    """What a template sees of an alert. Times are Unix seconds.
+
+    `value` is the last value while firing, rounded for reading; `unit` belongs behind it.
+    `resolved_value` is the value at the time it resolved, with its unit, "" where it is not known.
+    """
+
+    name: str
+    status: str
+    severity: str
+    summary: str
+    description: str
+    labels: Mapping[str, str]
+    annotations: Mapping[str, str]
+    server: str
+    value: str
+    unit: str
+    resolved_value: str
+    since: float
+    ended: float | None
+    generator_url: str
+    runbook_url: str
+    sparkline: str
+    fingerprint: str
+
+    @property
+    def firing(self) -> bool:
+        return self.status == "firing"
+
+    @property
+    def color(self) -> str:
+        """Slack's word: good when over, warning for what is only that, else danger."""
+        if not self.firing:
+            return "good"
+        return "warning" if self.severity in ("warning", "warn", "info") else "danger"
+
+
+def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
+    """The text, shortened with an ellipsis."""
+    return text if len(text) <= most else text[: most - 1] + "…"
+
+
+def views(notification: Notification) -> list[AlertView]:
+    """The alerts of a message, firing ones first."""
+    return [
+        view(alert, notification.sparklines.get(alert.fingerprint, ""))
+        for alert in (*notification.firing, *notification.resolved)
+    ]
+
+
+def view(alert: Alert, sparkline: str = "") -> AlertView:
+    """One alert, its texts clipped."""
+    labels, annotations = _texts(alert.labels), _texts(alert.annotations)
+    unit = unit_of(alert)
+    return AlertView(
+        name=labels["alertname"],
+        status=str(alert.state),
+        severity=labels["severity"].lower(),
+        summary=annotations["summary"] or annotations["message"] or _named(labels),
+        description=annotations["description"],
+        labels=labels,
+        annotations=annotations,
+        server=next((labels[name] for name in _SERVER_LABELS if labels[name]), _UNKNOWN),
+        value=readable(alert.value),
+        unit=unit if math.isfinite(alert.value) else "",
+        resolved_value=_with_unit(alert.resolved_value, unit) if alert.state is AlertState.RESOLVED else "",
+        since=alert.fired_at or alert.active_at,
+        ended=alert.resolved_at,
+        generator_url=alert.generator_url,
+        runbook_url=annotations["runbook_url"],
+        sparkline=sparkline,
+        fingerprint=alert.fingerprint,
+    )
+
+
+def _texts(pairs: Labels) -> Texts:
+    return Texts((name, clipped(value)) for name, value in pairs)
+
+
+def _named(labels: Mapping[str, str]) -> str:
+    server = next((labels[name] for name in _SERVER_LABELS if labels.get(name)), "")
+    return f"{labels['alertname']} on {server}" if server else labels["alertname"]
+
+
+def _with_unit(value: float | None, unit: str) -> str:
+    if value is None:
+        return ""
+    return readable(value) + (unit if math.isfinite(value) else "")
+
+
+def unit_of(alert: Alert) -> str:
+    """What the value counts: the annotation `unit` if there is one, else per cent.
+
+    Where the alert's expression is known and speaks of no percentage, none.
+    """
+    if "unit" in alert.annotation:
+        return clipped(alert.annotation["unit"], 20)
+    expression = "".join(parse_qs(urlsplit(alert.generator_url).query).get("g0.expr", ()))
+    return "%" if not expression or "percent" in expression.lower() or "100" in expression else ""
+
+
+def readable(value: float) -> str:
+    """A value rounded for reading: 97.3, 0.042, 1.23M."""
+    if not math.isfinite(value):
+        return "NaN" if value != value else "+Inf" if value > 0 else "-Inf"
+    size = abs(value)
+    if size >= 10_000:
+        for prefix in ("k", "M", "G", "T", "P", "E"):
+            value /= 1000
+            if abs(value) < 999.5:
+                return f"{_trimmed(f'{value:.3g}' if abs(value) < 100 else f'{value:.0f}')}{prefix}"
+        return f"{value * 1e18:.3g}"
+    if size >= 1:
+        return _trimmed(f"{value:.1f}")
+    return "0" if size == 0 else f"{value:.2g}"
+
+
+def _trimmed(text: str) -> str:
+    return text.rstrip("0").rstrip(".") if "." in text else text
