@@ -108,7 +108,7 @@ class Detector:
         """A series that moved at almost every sample and now repeats one value."""
         run = self._run + 1 if value == self._last else 0
         usual = max(self._longest, 3)
-        if self._moves < 0.5 * (self._count - self._run):
+        if self._moves < max(_UNSETTLED, 0.5 * (self._count - self._run)):
             return 0.0
         return 0.0 if run <= 5 * usual else min(1.0, 0.5 + 0.05 * (run - 5 * usual))
 
