@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import random
 import signal
 import time
@@ -16,7 +17,7 @@ from typing import Any
 
 from aiohttp import web as aiohttp_web
 
-from alerter import page, rulefile, telemetry, web
+from alerter import page, receivers, rulefile, telemetry, web
 from alerter.board import Board
 from alerter.config import Config, host_and_port
 from alerter.datasource import Datasource
@@ -29,7 +30,7 @@ from alerter.group_loop import GroupLoop, Surroundings
 from alerter.inhibition import InhibitRule, Known, built_in, inhibited
 from alerter.matchers import parse_matcher
 from alerter.querier import Querier
-from alerter.receivers import Secrets, Wired, wire
+from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
 from alerter.rulepaths import rule_paths
 from alerter.rules import AlertRule, Group, RuleFileError
 from alerter.silences import Silences
@@ -88,6 +89,10 @@ def inhibit_rules(config: Config) -> list[InhibitRule]:
     return rules
 
 
+def _write(line: str) -> None:
+    print(line, flush=True)
+
+
 @dataclass(frozen=True, slots=True)
 class World:
     """What comes from outside: clocks, chance and names. `now` gives Unix seconds."""
@@ -96,6 +101,7 @@ class World:
     sleep: Callable[[float], Coroutine[Any, Any, None]] = asyncio.sleep
     jitter: Callable[[], float] = random.random
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
+    write: Callable[[str], None] = _write
 
 
 class App:
@@ -115,7 +121,10 @@ class App:
         self.querier = Querier(config.datasource.url, parse_duration(config.datasource.timeout) / 1_000)
         self.datasource = Datasource(self.querier.instant, self.querier.shown_url, self.world.now)
         self.evaluator = Evaluator(lambda: read_rules(config), self.store, self._surroundings())
-        self.wired: Wired = wire(config, secrets, self.world.now)
+        try:
+            self.wired = wire(config, secrets, self._receivers_world())
+        except ReceiverError as err:
+            raise StartError(str(err)) from None
         self.deliveries = [self._delivery(receiver) for receiver in self.wired.receivers]
         self._dirty = asyncio.Event()
         self._ready = False
@@ -140,7 +149,11 @@ class App:
             restoration=Restoration(config.evaluation.seconds("grace"), config.evaluation.seconds("outage_tolerance")),
         )
 
-    def _delivery(self, wired: Any) -> Delivery:
+    def _receivers_world(self) -> receivers.Surroundings:
+        world = self.world
+        return receivers.Surroundings(world.now, world.sleep, world.jitter, world.write)
+
+    def _delivery(self, wired: WiredReceiver) -> Delivery:
         return Delivery(
             wired.receiver,
             wired.policy or policies(self.config),
@@ -274,7 +287,7 @@ class App:
             await aiohttp_web.TCPSite(runner, host, port).start()
         except OSError as err:
             await runner.cleanup()
-            reason = err.strerror or str(err)
+            reason = os.strerror(err.errno) if err.errno and err.errno > 0 else err.strerror or str(err)
             raise StartError(f"--web.listen-address {self.config.web.listen_address}: {reason}") from None
         return runner
 

@@ -233,6 +233,7 @@ class Delivery:
             raise
         self._record(notification, view, told, message)
         await asyncio.to_thread(self._store.flush)
+        self.stats.sent += 1  # only now: who reads this may count on it after a crash
 
     def _record(self, notification: Notification, view: GroupView, told: Told | None, message: Owed) -> None:
         now = self._now()
@@ -242,7 +243,6 @@ class Delivery:
         self._attempts.pop(view.labels, None)
         self._parked.pop(view.labels, None)
         self._failures = self._permanent = 0
-        self.stats.sent += 1
         self.stats.last_sent_at = now
         if self.stats.failing_since is not None:
             log.info("receiver accepts again receiver=%s", self.receiver.name)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -11,7 +11,9 @@ from alerter.delivery import Patience
 from alerter.dispatch import ALL_LABELS, Policy
 from alerter.group_loop import Query
 from alerter.model import Receiver
+from alerter.series import SeriesLoop, Sink
 from alerter.telemetry import SeriesStats
+from exporter.duration import parse_duration
 from exporter.settings import secret
 
 
@@ -66,13 +68,100 @@ class Wired:
     series: Sequence[SeriesSender] = ()
 
 
-SLACK_PACE = Patience(pace_s=1.0)
+SLACK_PATIENCE = Patience(pace_s=1.0)
+PATIENCE = Patience()
 EVENT_POLICY = Policy(group_by=(ALL_LABELS,), detail_labels=(), group_interval_s=0.0, repeat_interval_s=1e12)
-"""One event for each alert's transition: no grouping, no repeats."""
-
-Now = Callable[[], float]
+"""One event for each transition of each alert: no groups, no repeats."""
 
 
-def wire(config: Config, secrets: Secrets, now: Now) -> Wired:
-    """The receivers that these settings and secrets ask for."""
-    return Wired(())
+_NO_KEY = "none"  # of a client that is never asked: events are made by it and only shown
+
+
+class ReceiverError(Exception):
+    """A receiver cannot be made from its settings. The message names the setting, never a secret."""
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What receivers need of the world. `now` gives Unix seconds, `write` shows a line to the user."""
+
+    now: Callable[[], float]
+    sleep: Callable[[float], Awaitable[None]]
+    jitter: Callable[[], float]
+    write: Callable[[str], None]
+
+
+Maker = Callable[[Config, Secrets, Surroundings], Wired]
+
+
+def wire(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
+    """The receivers that these settings and secrets ask for. Raises ReceiverError."""
+    made = [maker(config, secrets, world) for maker in MAKERS]
+    return Wired(
+        [receiver for wired in made for receiver in wired.receivers],
+        [series for wired in made for series in wired.series],
+    )
+
+
+def _slack(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
+    from alerter.notify.console import SlackConsole
+    from alerter.notify.json_template import TemplateProblem
+    from alerter.notify.slack import SlackWebhook
+    from alerter.notify.slack_message import SlackMessage
+
+    slack = config.slack
+    try:
+        if secrets.slack_webhook_url:
+            receiver: Receiver = SlackWebhook(
+                secrets.slack_webhook_url,
+                slack.channel,
+                slack.username,
+                slack.icon_emoji,
+                slack.template,
+                now=world.now,
+            )
+            return Wired([WiredReceiver(receiver, SLACK_PATIENCE)])
+        message = SlackMessage(slack.channel, slack.username, slack.icon_emoji, slack.template)
+    except OSError as err:
+        raise ReceiverError(f"slack.template: {slack.template}: {err.strerror or type(err).__name__}") from None
+    except TemplateProblem as err:
+        raise ReceiverError(f"slack.template: {err}") from None
+    except ValueError as err:
+        raise ReceiverError(f"SLACK_WEBHOOK_URL: {err}") from None
+    return Wired([WiredReceiver(SlackConsole(message, world.write), PATIENCE)])
+
+
+def _datadog(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
+    from alerter.notify.console import EventsConsole, SeriesConsole
+    from alerter.notify.datadog_client import DatadogClient, api_url
+    from alerter.notify.datadog_events import DatadogEvents
+    from alerter.notify.datadog_series import DatadogSeries
+
+    datadog = config.datadog
+    try:
+        url = api_url(secrets.datadog_site, datadog.api_url)
+        client = DatadogClient(secrets.datadog_api_key or _NO_KEY, url, world.now)
+        events = DatadogEvents(client, datadog.host, datadog.env)
+    except ValueError as err:
+        raise ReceiverError(f"datadog: {err}") from None
+    if secrets.datadog_api_key:
+        receiver: Receiver = events
+        sink: Sink = DatadogSeries(client, world.now, datadog.host, datadog.env)
+    else:
+        receiver = EventsConsole(events, world.write)
+        sink = SeriesConsole(world.write, world.now, datadog.env)
+    series = SeriesLoop(
+        "datadog-series" if secrets.datadog_api_key else "datadog-series-console",
+        sink,
+        datadog.series,
+        parse_duration(datadog.interval) / 1_000,
+        now=world.now,
+        sleep=world.sleep,
+        jitter=world.jitter,
+        patience=PATIENCE,
+    )
+    return Wired([WiredReceiver(receiver, PATIENCE, EVENT_POLICY, inhibited=False)], [series])
+
+
+MAKERS: Sequence[Maker] = (_slack, _datadog)
+"""The table."""
