@@ -183,8 +183,9 @@ def count_values(series: Series, label: str, grouping: Sequence[str], without: b
         return empty(steps)
     distinct, codes = np.unique(series.values[rows, columns], return_inverse=True)
     texts = [format_f(value) for value in distinct.tolist()]
-    pairs, pair_of = np.unique(np.stack((rows, codes.reshape(-1))), axis=1, return_inverse=True)
-    named = [with_label(series.labels[row], label, texts[code]) for row, code in pairs.T.tolist()]
+    pairs, pair_of = np.unique(rows * len(texts) + codes.reshape(-1), return_inverse=True)
+    rows_and_codes = (divmod(pair, len(texts)) for pair in pairs.tolist())
+    named = [with_label(series.labels[row], label, texts[code]) for row, code in rows_and_codes]
     groups = Groups.of(named, grouping if without else (*grouping, label), without)
     counts = np.zeros((len(groups.labels), steps))
     np.add.at(counts, (groups.codes[pair_of.reshape(-1)], columns), 1)

@@ -1,20 +1,24 @@
 """Sums with Neumaier's compensation, as Prometheus adds: `1e100 + 1 - 1e100` is 1.
 
-The functions here go through the addends one after the other, all series and steps at once. They
-are the reference; faster sums are used only where they cannot differ.
-Source: prometheus/util/kahansum, and promql/functions.go for the means.
+The functions here go through the addends one after the other, many sums at once. They are the
+reference; faster sums are used only where they cannot differ.
+Source: prometheus/util/kahansum, and promql/functions.go for means, variances and lines.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 
-from exporter.promql.arrays import Mask, Samples, Times
+from exporter.promql.arrays import Indices, Mask, Samples, Times
 
-# A plain sum of addends this much larger than itself has lost at most 1e-12 of its value.
-_CANCELLATION = 1e3
+# A plain sum whose addends are this much larger than itself has lost some 1e-12 of its value.
+_CANCELLATION = 1e4
+
+Place: TypeAlias = Indices | tuple[Indices, Indices]
 
 
 def add(increment: Samples, total: Samples, lost: Samples) -> tuple[Samples, Samples]:
@@ -30,28 +34,72 @@ def is_exact_enough(plain: Samples, magnitudes: Samples) -> Mask:
     return ~np.isfinite(plain) | (magnitudes <= _CANCELLATION * np.abs(plain))
 
 
-def addends(values: Samples, starts: Times, ends: Times) -> Iterator[tuple[Times, Samples]]:
-    """The windows' first samples, then their second ones, and so on: the steps that have one, and its values.
+@dataclass(frozen=True, slots=True, eq=False)
+class Ranges:
+    """e ranges of samples: for each its row, and the columns from `starts` up to `ends`. Each of shape (e,)."""
 
-    Yields (j,) step numbers and (n, j) values.
-    """
-    lengths = ends - starts
-    for shift in range(int(lengths.max(initial=0))):
-        steps = np.flatnonzero(lengths > shift)
-        yield steps, values[:, starts[steps] + shift]
+    values: Samples
+    rows: Indices
+    starts: Times
+    ends: Times
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def addends(self) -> Iterator[tuple[Indices, Times, Samples]]:
+        """The first samples of the ranges, then the second ones, and so on.
+
+        Yields the ranges (j,) that have one, its columns (j,) and its values (j,).
+        """
+        lengths = self.ends - self.starts
+        for shift in range(int(lengths.max(initial=0))):
+            having = np.flatnonzero(lengths > shift)
+            columns = self.starts[having] + shift
+            yield having, columns, self.values[self.rows[having], columns]
 
 
-def window_sums(values: Samples, starts: Times, ends: Times) -> Samples:
-    """Compensated sums over windows; shape (n, k)."""
-    shape = (len(values), len(starts))
-    total, lost = np.zeros(shape), np.zeros(shape)
-    for steps, addend in addends(values, starts, ends):
-        total[:, steps], lost[:, steps] = add(addend, total[:, steps], lost[:, steps])
+def sums(ranges: Ranges) -> Samples:
+    """Compensated sums. Shape (e,)."""
+    total, lost = np.zeros(len(ranges)), np.zeros(len(ranges))
+    for having, _, value in ranges.addends():
+        total[having], lost[having] = add(value, total[having], lost[having])
     return np.where(np.isinf(total), total, total + lost)
 
 
+def means(ranges: Ranges) -> Samples:
+    """Compensated means. Shape (e,)."""
+    mean = Mean((len(ranges),))
+    for having, _, value in ranges.addends():
+        mean.add(having, value)
+    return mean.result()
+
+
+def variances(ranges: Ranges) -> Samples:
+    """Population variances, Welford's way with compensation. Shape (e,)."""
+    mean, mean_lost, square, square_lost = (np.zeros(len(ranges)) for _ in range(4))
+    for count, (at, _, value) in enumerate(ranges.addends(), start=1):
+        delta = value - (mean[at] + mean_lost[at])
+        mean[at], mean_lost[at] = add(delta / count, mean[at], mean_lost[at])
+        rest = value - (mean[at] + mean_lost[at])
+        square[at], square_lost[at] = add(delta * rest, square[at], square_lost[at])
+    return (square + square_lost) / (ranges.ends - ranges.starts)
+
+
+def lines(ranges: Ranges, t_ms: Times, origin_ms: Times) -> tuple[Samples, Samples]:
+    """Slopes per second, and values at the origins (e,), of the least-squares lines. t_ms: of the columns."""
+    totals = [(np.zeros(len(ranges)), np.zeros(len(ranges))) for _ in range(4)]
+    for at, columns, y in ranges.addends():
+        x = (t_ms[columns] - origin_ms[at]) / 1000
+        for (total, lost), value in zip(totals, (x, y, x * y, x * x), strict=True):
+            total[at], lost[at] = add(value, total[at], lost[at])
+    x, y, xy, xx = (total + lost for total, lost in totals)
+    n = ranges.ends - ranges.starts
+    slope = (xy - x * y / n) / (xx - x * x / n)
+    return slope, y / n - slope * x / n
+
+
 class Mean:
-    """A running mean: sum and count, until the sum would overflow; incremental from there on."""
+    """Running means: sum and count, until a sum would overflow; incremental from there on."""
 
     def __init__(self, shape: tuple[int, ...]) -> None:
         self._total = np.zeros(shape)
@@ -59,8 +107,8 @@ class Mean:
         self._count = np.zeros(shape)
         self._incremental = np.zeros(shape, dtype=bool)
 
-    def add(self, at: tuple[Times | slice, ...], values: Samples) -> None:
-        """One more value for each place of the index `at`."""
+    def add(self, at: Place, values: Samples) -> None:
+        """One more value for each of the places `at`, which are all different."""
         count = self._count[at] + 1
         total, lost, incremental = self._total[at], self._lost[at], self._incremental[at]
         result, now_lost = add(values, total, lost)
@@ -80,24 +128,3 @@ class Mean:
         """The means so far; NaN where nothing was added."""
         direct = self._total / self._count + self._lost / self._count
         return np.where(self._incremental, self._total + self._lost, direct)
-
-
-def window_means(values: Samples, starts: Times, ends: Times) -> Samples:
-    """Compensated means over windows; shape (n, k)."""
-    mean = Mean((len(values), len(starts)))
-    for steps, addend in addends(values, starts, ends):
-        mean.add((slice(None), steps), addend)
-    return mean.result()
-
-
-def window_variances(values: Samples, starts: Times, ends: Times) -> Samples:
-    """Population variances over windows, Welford's way with compensation; shape (n, k)."""
-    shape = (len(values), len(starts))
-    mean, mean_lost, square, square_lost = (np.zeros(shape) for _ in range(4))
-    for count, (steps, value) in enumerate(addends(values, starts, ends), start=1):
-        at = (slice(None), steps)
-        delta = value - (mean[at] + mean_lost[at])
-        mean[at], mean_lost[at] = add(delta / count, mean[at], mean_lost[at])
-        rest = value - (mean[at] + mean_lost[at])
-        square[at], square_lost[at] = add(delta * rest, square[at], square_lost[at])
-    return (square + square_lost) / (ends - starts)

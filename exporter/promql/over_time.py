@@ -10,13 +10,12 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exporter.promql.arrays import Mask, Samples, Times
-from exporter.promql.compensated import is_exact_enough, window_means, window_sums, window_variances
+from exporter.promql.arrays import Mask, Samples
+from exporter.promql.compensated import Ranges, is_exact_enough, means, sums, variances
 from exporter.promql.sliding import slide
 from exporter.promql.windows import Block, Windows
 
-# Below this many additions the compensated sum costs nothing that one could notice.
-_SMALL = 200_000
+_CHUNK = 1 << 16  # windows gone through at a time
 # A variance this much smaller than the mean square has lost digits to the subtraction.
 _CANCELLATION = 1e4
 
@@ -53,33 +52,26 @@ def max_over_time(block: Block, windows: Windows) -> Samples:
 
 def sum_over_time(block: Block, windows: Windows) -> Samples:
     """The sum, compensated for rounding."""
-    if _is_small(block, windows):
-        return window_sums(block.values, windows.starts, windows.ends)
     plain, doubtful = _plain_sums(block.values, windows)
-    return _redone(plain, doubtful, block, windows, window_sums)
+    return redone(plain, doubtful, block, windows, sums)
 
 
 def avg_over_time(block: Block, windows: Windows) -> Samples:
     """The mean, compensated for rounding and safe from overflow."""
-    if _is_small(block, windows):
-        return window_means(block.values, windows.starts, windows.ends)
     plain, doubtful = _plain_sums(block.values, windows)
-    doubtful |= (~np.isfinite(plain[:, windows.lengths > 0])).any(axis=1)
-    return _redone(plain / np.maximum(windows.lengths, 1), doubtful, block, windows, window_means)
+    doubtful = doubtful | ~np.isfinite(plain)
+    return redone(plain / np.maximum(windows.lengths, 1), doubtful, block, windows, means)
 
 
 def stdvar_over_time(block: Block, windows: Windows) -> Samples:
     """The population variance."""
-    if _is_small(block, windows):
-        return window_variances(block.values, windows.starts, windows.ends)
     shifted = block.values - block.values[:, :1]
     count = np.maximum(windows.lengths, 1)
     mean = slide(np.add, shifted, windows.starts, windows.ends) / count
     mean_square = slide(np.add, shifted * shifted, windows.starts, windows.ends) / count
     variance = mean_square - mean * mean
     sound = (mean_square <= _CANCELLATION * variance) | (mean_square == 0)
-    doubtful = ~sound[:, windows.lengths > 0].all(axis=1)
-    return _redone(variance, doubtful, block, windows, window_variances)
+    return redone(variance, ~sound, block, windows, variances)
 
 
 def stddev_over_time(block: Block, windows: Windows) -> Samples:
@@ -107,31 +99,24 @@ def count_pairs(pairs: Mask, windows: Windows) -> Samples:
     return counted
 
 
-def _is_small(block: Block, windows: Windows) -> bool:
-    return len(block.values) * int(windows.lengths.sum()) <= _SMALL
-
-
 def _plain_sums(values: Samples, windows: Windows) -> tuple[Samples, Mask]:
-    """Plain sums, and the rows in which they may differ from compensated ones."""
+    """Plain sums (n, k), and where they may differ from compensated ones."""
     plain = slide(np.add, values, windows.starts, windows.ends)
-    doubtful: Mask = np.asarray(~((values >= 0).all(axis=1) | (values <= 0).all(axis=1)))
-    mixed = np.flatnonzero(doubtful)
+    doubtful = np.zeros(plain.shape, dtype=bool)
+    one_sign = (values >= 0).all(axis=1) | (values <= 0).all(axis=1)
+    mixed = np.flatnonzero(~one_sign)
     if len(mixed):
         magnitudes = slide(np.add, np.abs(values[mixed]), windows.starts, windows.ends)
-        sound = is_exact_enough(plain[mixed], magnitudes)
-        doubtful[mixed] = ~sound[:, windows.lengths > 0].all(axis=1)
+        doubtful[mixed] = ~is_exact_enough(plain[mixed], magnitudes)
     return plain, doubtful
 
 
-def _redone(
-    quick: Samples,
-    doubtful: Mask,
-    block: Block,
-    windows: Windows,
-    exact: Callable[[Samples, Times, Times], Samples],
+def redone(
+    quick: Samples, doubtful: Mask, block: Block, windows: Windows, exact: Callable[[Ranges], Samples]
 ) -> Samples:
-    """The quick answer, the doubtful rows replaced by the exact one."""
-    rows = np.flatnonzero(doubtful)
-    if len(rows):
-        quick[rows] = exact(block.values[rows], windows.starts, windows.ends)
+    """The quick answers (n, k), those in doubt replaced by exact ones."""
+    rows, steps = np.nonzero(doubtful & (windows.lengths > 0))
+    for i in range(0, len(rows), _CHUNK):
+        row, step = rows[i : i + _CHUNK], steps[i : i + _CHUNK]
+        quick[row, step] = exact(Ranges(block.values, row, windows.starts[step], windows.ends[step]))
     return quick

@@ -8,12 +8,13 @@ from __future__ import annotations
 import numpy as np
 
 from exporter.promql.arrays import Samples, Times
-from exporter.promql.compensated import add, addends
+from exporter.promql.compensated import Ranges, lines
 from exporter.promql.over_time import count_pairs
 from exporter.promql.sliding import slide
 from exporter.promql.windows import Block, Windows
 
-_SMALL = 200_000
+_MANY_WINDOWS = 100  # how much longer than a window the data may be
+_FEW = 8  # samples in a window up to which going through them costs least
 
 
 def deriv(block: Block, windows: Windows) -> Samples:
@@ -30,8 +31,8 @@ def predict_linear(block: Block, windows: Windows, seconds: Samples) -> Samples:
 
 def _lines(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, Samples]:
     """Slopes, and values at the origins (k,); each (n, k)."""
-    small = len(block.values) * int(windows.lengths.sum()) <= _SMALL
-    slope, intercept = (_exact if small else _quick)(block, windows, origin_ms)
+    few = int(windows.lengths.max(initial=0)) <= _FEW
+    slope, intercept = (_exact if few else _quick)(block, windows, origin_ms)
     changed = count_pairs(block.values[:, 1:] != block.values[:, :-1], windows)
     constant = changed == 0
     if constant.any():
@@ -44,17 +45,10 @@ def _lines(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, S
 def _exact(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, Samples]:
     """With compensated sums, sample by sample."""
     shape = (len(block.values), len(windows.starts))
-    sums = [(np.zeros(shape), np.zeros(shape)) for _ in range(4)]
-    for shift, (steps, y) in enumerate(addends(block.values, windows.starts, windows.ends)):
-        x = np.broadcast_to((block.t_ms[windows.starts[steps] + shift] - origin_ms[steps]) / 1000, y.shape)
-        for (total, lost), value in zip(sums, (x, y, x * y, x * x), strict=True):
-            total[:, steps], lost[:, steps] = add(value, total[:, steps], lost[:, steps])
-    return _solved(windows.lengths, *(total + lost for total, lost in sums))
-
-
-def _solved(n: Times, x: Samples, y: Samples, xy: Samples, xx: Samples) -> tuple[Samples, Samples]:
-    slope = (xy - x * y / n) / (xx - x * x / n)
-    return slope, y / n - slope * x / n
+    rows, steps = (index.reshape(-1) for index in np.indices(shape))
+    ranges = Ranges(block.values, rows, windows.starts[steps], windows.ends[steps])
+    slope, intercept = lines(ranges, block.t_ms, origin_ms[steps])
+    return slope.reshape(shape), intercept.reshape(shape)
 
 
 def _quick(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, Samples]:
@@ -74,7 +68,11 @@ def _quick(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, S
 
 def _centred_squares(t: Samples, mean_t: Samples, windows: Windows) -> Samples:
     """The sum of squared distances of each window's times from their mean. Shape (k,)."""
+    if t[-1] * 1000 <= _MANY_WINDOWS * windows.range_ms:  # so that the subtraction costs few digits
+        squares = slide(np.add, (t * t)[None, :], windows.starts, windows.ends)[0]
+        return squares - windows.lengths * mean_t * mean_t
     total = np.zeros(len(mean_t))
-    for steps, times in addends(t[None, :], windows.starts, windows.ends):
-        total[steps] += (times[0] - mean_t[steps]) ** 2
+    rows = np.zeros(len(mean_t), dtype=np.intp)
+    for having, _, times in Ranges(t[None, :], rows, windows.starts, windows.ends).addends():
+        total[having] += (times - mean_t[having]) ** 2
     return total
