@@ -6,10 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import serving
+from benchmarks import compression, serving
 from benchmarks.figure import Figure, table
 
-BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {"serving": serving.figures}
+BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
+    "serving": serving.figures,
+    "compression": compression.figures,
+}
 
 
 def main() -> int:

@@ -1,0 +1,81 @@
+"""The rooms' own numbers as metric families."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+from prometheus_client.core import Metric
+
+from exporter.storage.stats import Stats
+from exporter.telemetry import Read, counter, gauge
+from exporter.web.server import WebStats
+
+if TYPE_CHECKING:
+    from exporter.inventory.inventory import InventoryStats
+
+
+def storage(read: Callable[[], Stats]) -> Read:
+    """What the database counts."""
+
+    def metrics() -> Iterator[Metric]:
+        now = read()
+        yield gauge("storage_series", "Series in the last tick.", now.series)
+        yield counter("storage_samples_appended", "Samples kept from ticks.", now.samples_appended)
+        yield counter("storage_samples_imported", "Samples kept from elsewhere.", now.samples_imported)
+        yield counter("storage_samples_lost", "Samples given up because the store was away too long.", now.samples_lost)
+        yield counter("storage_ticks_refused", "Ticks not later than the last one.", now.refused_ticks)
+        yield counter("storage_frame_bytes", "Bytes of compressed frames made.", now.frame_bytes)
+        yield counter("storage_raw_bytes", "Bytes of the same samples uncompressed, 16 each.", now.raw_bytes)
+        yield gauge("storage_stored_bytes", "Bytes that the store takes.", now.stored_bytes)
+        yield gauge("storage_pending_bytes", "Bytes the store has not acknowledged.", now.pending_bytes)
+        yield gauge("storage_memory_bytes", "Bytes of frames in memory.", now.memory_bytes)
+        yield gauge("storage_cache_bytes", "Bytes of decoded columns in memory.", now.cache_bytes)
+        yield counter("storage_cache_hits", "Decoded columns found in memory.", now.cache_hits)
+        yield counter("storage_cache_misses", "Decoded columns not found in memory.", now.cache_misses)
+        yield gauge("storage_blocks", "Sealed blocks.", now.blocks)
+        yield gauge("storage_logs", "Logs that are not sealed yet.", now.logs)
+        yield gauge("storage_up", "1 while the store answers.", not now.store_away)
+        yield counter("storage_errors", "Requests that the store failed.", now.store_errors)
+        yield counter("storage_outages", "Times the store went away.", now.outages)
+        yield counter("storage_damaged", "Damaged chunks set aside.", now.quarantined)
+        yield counter("storage_torn_logs", "Logs written again because the store had lost some.", now.torn_logs)
+        yield gauge(
+            "compression_largest_error_percent",
+            "Largest change left out under compression.threshold_percent.",
+            now.largest_error_percent,
+        )
+
+    return metrics
+
+
+def web(read: Callable[[], WebStats]) -> Read:
+    """What the web room counts."""
+
+    def metrics() -> Iterator[Metric]:
+        now = read()
+        yield counter("page_renders", "Times the page of metrics was rendered.", now.page.renders)
+        yield gauge("page_render_seconds", "How long the last rendering took.", now.page.render_s)
+        yield gauge("page_bytes", "Size of the last page.", now.page.bytes)
+        yield gauge("queries_running", "Queries being evaluated.", now.queries.running)
+        yield gauge("queries_waiting", "Queries in line.", now.queries.waiting)
+        yield counter("queries_done", "Queries answered.", now.queries.done)
+        yield counter("queries_canceled", "Queries whose client went away.", now.queries.cancelled)
+        yield counter("queries_refused", "Queries refused because too many waited.", now.queries.refused)
+        yield gauge("alerter_up", "1 while the alerter answers.", not now.alerter_away)
+
+    return metrics
+
+
+def inventory(read: Callable[[], InventoryStats]) -> Read:
+    """What the inventory counts."""
+
+    def metrics() -> Iterator[Metric]:
+        now = read()
+        yield gauge("inventory_servers", "Servers in the inventory.", now.servers)
+        yield gauge("inventory_up", "1 while the inventory's database answers.", now.available)
+        yield counter("inventory_queries", "Statements executed.", now.queries)
+        yield counter("inventory_slow_queries", "Statements that took 500 ms or longer.", now.slow_queries)
+        yield counter("inventory_failures", "Transactions that failed.", now.failures)
+
+    return metrics

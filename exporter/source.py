@@ -1,0 +1,105 @@
+"""Where snapshots come from: the simulated fleet of the inventory, or the machine it runs on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from exporter.config import Config
+from exporter.duration import parse_duration
+from exporter.model import Server, Snapshot
+from exporter.settings import SettingsError
+
+if TYPE_CHECKING:  # 12 MB of SQL that watching the host does not need
+    from exporter.inventory.inventory import Inventory
+    from exporter.simulation.incidents import IncidentLog
+
+
+class Maker(Protocol):
+    """Makes the snapshot of a time."""
+
+    def at(self, t_ms: int) -> Snapshot: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Source:
+    """What makes snapshots, and what there is besides: `incidents` and `inventory` of a simulated fleet."""
+
+    maker: Maker
+    incidents: IncidentLog | None = None
+    inventory: Inventory | None = None
+
+    def servers(self) -> Sequence[Mapping[str, object]]:
+        """The inventory, JSON-able."""
+        if self.inventory is None:
+            raise LookupError("there is no inventory")
+        return [_described(server) for server in self.inventory.servers()]
+
+
+@contextmanager
+def open_source(config: Config) -> Iterator[Source]:
+    """The source that is configured. Raises SettingsError if it cannot be opened."""
+    if config.source == "host":
+        from exporter.host import Host
+
+        yield Source(Host(environment=config.fleet.environment))
+        return
+    from exporter.inventory.database import InventoryUnavailable
+    from exporter.inventory.inventory import Inventory
+
+    try:
+        inventory = Inventory.open(config.inventory.url)
+    except (InventoryUnavailable, ValueError) as err:
+        raise SettingsError(f"inventory.url: {err}") from None
+    with closing(inventory):
+        yield _simulated(config, inventory)
+
+
+def _simulated(config: Config, inventory: Inventory) -> Source:
+    from exporter.simulation.fleet import shipped_roles
+    from exporter.simulation.incidents import IncidentLog, from_row
+    from exporter.simulation.scenarios import shipped_scenarios
+    from exporter.simulation.simulator import Simulator
+
+    fleet = _fleet(config, inventory)
+    interval_ms = parse_duration(config.fleet.interval)
+    incidents = IncidentLog(
+        fleet,
+        shipped_roles(),
+        shipped_scenarios(),
+        interval_ms=interval_ms,
+        store=inventory,
+        incidents=[from_row(row) for row in inventory.incidents()],
+    )
+    simulator = Simulator(fleet, seed=config.fleet.seed, interval_ms=interval_ms, incidents=incidents)
+    return Source(simulator, incidents, inventory)
+
+
+def _fleet(config: Config, inventory: Inventory) -> tuple[Server, ...]:
+    """The first `fleet.servers` servers as the inventory has them; those it lacks are made and added to it."""
+    from exporter.simulation.fleet import make_fleet
+
+    made = make_fleet(config.fleet.servers, seed=config.fleet.seed, environment=config.fleet.environment)
+    missing = [server for server in made if inventory.server(server.name) is None]
+    if missing:
+        inventory.put(missing)
+    names = {server.name for server in made}
+    return tuple(server for server in inventory.servers() if server.name in names)
+
+
+def _described(server: Server) -> dict[str, object]:
+    return {
+        "id": server.name,
+        "role": server.role,
+        "environment": server.environment,
+        "cores": server.cores,
+        "memory_bytes": server.memory_bytes,
+        "disk_bytes": server.disk_bytes,
+        "mount": server.mount,
+        "services": list(server.services),
+        "labels": dict(server.labels),
+        "thresholds": dict(server.thresholds),
+        "notes": server.notes,
+    }
