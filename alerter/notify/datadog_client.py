@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import re
+import threading
 from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from urllib3 import PoolManager, Retry
+from urllib3 import Retry
 from urllib3.exceptions import HTTPError
 
 from alerter.model import DeliveryError
@@ -31,7 +32,7 @@ def api_url(site: str | None, url: str = "") -> str:
 
 
 class DatadogClient:
-    """Calls v1 endpoints. Use it from one thread at a time; the libraries are imported at the first call.
+    """Calls v1 endpoints, from any thread. The libraries are imported at the first call.
 
     Raises ValueError for a key that cannot be one.
     """
@@ -45,6 +46,7 @@ class DatadogClient:
         self._limit_s = limit_s
         self._scrub = Scrubber(api_key)
         self._client: Any = None
+        self._making = threading.Lock()
 
     def __repr__(self) -> str:
         return f"DatadogClient({self._url})"
@@ -65,22 +67,26 @@ class DatadogClient:
         self._call(partial(submit, body=payload, content_encoding=deflate))
 
     def _api(self) -> Any:
-        if self._client is None:
-            from datadog_api_client.api_client import ApiClient
-            from datadog_api_client.configuration import Configuration
+        with self._making:
+            if self._client is None:
+                self._client = self._made()
+            return self._client
 
-            configuration = Configuration(  # type: ignore[no-untyped-call]  # the client is untyped
-                host=self._url,
-                api_key={"apiKeyAuth": self._key},
-                request_timeout=(CONNECT_S, self._limit_s),
-                enable_retry=False,
-                retry_policy=Retry(total=False),
-                preload_content=False,  # an accepted request must not fail for what its answer looks like
-            )
-            self._client = ApiClient(configuration)
-            manager: PoolManager = self._client.rest_client.pool_manager
-            obey_deadlines(manager)
-        return self._client
+    def _made(self) -> Any:
+        from datadog_api_client.api_client import ApiClient
+        from datadog_api_client.configuration import Configuration
+
+        configuration = Configuration(  # type: ignore[no-untyped-call]  # the client is untyped
+            host=self._url,
+            api_key={"apiKeyAuth": self._key},
+            request_timeout=(CONNECT_S, self._limit_s),
+            enable_retry=False,
+            retry_policy=Retry(total=False),
+            preload_content=False,  # an accepted request must not fail for what its answer looks like
+        )
+        made = ApiClient(configuration)
+        obey_deadlines(made.rest_client.pool_manager)
+        return made
 
     def _call(self, request: Callable[[], Any]) -> None:
         with Deadline(self._limit_s) as deadline:

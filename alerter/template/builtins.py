@@ -9,7 +9,7 @@ from urllib.parse import quote_plus
 from alerter.template.errors import FunctionError
 from alerter.template.printing import bounded, indirect, sprint, sprintf
 from alerter.template.quoting import from_bytes, is_print, to_bytes
-from alerter.template.values import Sample, Stringer, Struct, Uint8, Value, is_int, truth, type_name
+from alerter.template.values import Stringer, Struct, Uint8, Value, is_int, truth, type_name
 
 _HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
@@ -105,48 +105,55 @@ def call(function: Value, *_: Value) -> Value:
     raise FunctionError(f"non-function of type {type_name(function)}")
 
 
+_BAD_TYPE = "invalid type for comparison"
+_INCOMPATIBLE = "incompatible types for comparison"
+
+
 def _kind(value: Value) -> str:
     """The kind that comparisons go by, "" for what has none."""
     if isinstance(value, bool):
         return "bool"
     if isinstance(value, int):
-        return "int"
+        return "" if isinstance(value, Stringer) and value.pointer else "int"
     if isinstance(value, float):
         return "float"
     return "string" if isinstance(value, str) else ""
 
 
-_BAD_TYPE = "invalid type for comparison"
-_INCOMPATIBLE = "incompatible types for comparison"
-
-
 def equal(first: Value, *others: Value) -> bool:
     """eq: whether the first equals any of the others."""
-    if first is not None and not _kind(first) and not _is_comparable(first):
-        raise _uncomparable(first)
     if not others:
         raise FunctionError("missing argument for comparison")
     return any(_equals(first, other) for other in others)
 
 
-def _uncomparable(value: Value) -> FunctionError:
-    return FunctionError(f"non-comparable type {sprintf('%s', (value,))}: {type_name(value)}")
-
-
-def _is_comparable(value: Value) -> bool:
-    return isinstance(value, Sample) or (isinstance(value, Stringer) and not isinstance(value, Struct))
-
-
 def _equals(first: Value, other: Value) -> bool:
-    if other is not None and not _kind(other) and not _is_comparable(other):
-        raise _uncomparable(other)
-    if _kind(first) != _kind(other):
-        if first is None or other is None:
-            return False
-        raise FunctionError(_INCOMPATIBLE)
-    if isinstance(first, Sample) or isinstance(other, Sample):
+    if first is None or other is None:
         return first is other
-    return bool(first == other)
+    kind = _kind(first)
+    if kind != _kind(other):
+        raise FunctionError(_INCOMPATIBLE)
+    return bool(first == other) if kind else _same(first, other)
+
+
+def _same(first: Value, other: Value) -> bool:
+    """Whether two values are one that are no numbers, texts or truths: pointers and times can be compared."""
+    if _shape(first) != _shape(other):
+        pair = f"{sprintf('%s', (first,))}: {type_name(first)}, {type_name(other)}: {sprintf('%v', (other,))}"
+        raise FunctionError(f"non-comparable types {pair}")
+    if _shape(other) == "pointer":
+        return first is other
+    if isinstance(other, Stringer):
+        return bool(first == other)
+    raise FunctionError(f"non-comparable type {sprintf('%s', (other,))}: {type_name(other)}")
+
+
+def _shape(value: Value) -> str:
+    if isinstance(value, dict):
+        return "map"
+    if isinstance(value, list):
+        return "slice"
+    return "pointer" if value.pointer else "struct"
 
 
 def unequal(first: Value, other: Value) -> bool:

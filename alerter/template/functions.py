@@ -18,7 +18,7 @@ from alerter.template.floats import shortest
 from alerter.template.numbers import parse_float
 from alerter.template.quoting import quote
 from alerter.template.times import Duration, PointedDuration, PointedTime
-from alerter.template.values import AnyMap, Html, QueryResult, Sample, Stringer, StringMap, Value, type_name
+from alerter.template.values import AnyMap, Html, Int64, QueryResult, Sample, Stringer, StringMap, Value, type_name
 from exporter.duration import parse_duration
 
 Query: TypeAlias = Callable[[str], Iterable[tuple[Mapping[str, str], float]]]
@@ -54,7 +54,7 @@ class Function:
 def to_float(value: Value) -> float:
     """A number, or a text that is one. Raises FunctionError with Go's message."""
     kind = type(value)
-    if kind is float or kind is int:
+    if kind is float or kind is int or kind is Int64:
         return float(value)
     if kind is str:
         return _parsed(value)

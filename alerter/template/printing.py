@@ -11,7 +11,7 @@ from alerter.template.errors import FunctionError
 from alerter.template.flags import Flags, float_text, integer_text, padded, string_text
 from alerter.template.floats import shortest
 from alerter.template.times import Time
-from alerter.template.values import QueryResult, Stringer, Struct, Value, type_name
+from alerter.template.values import Int64, QueryResult, Stringer, Struct, Uint64, Value, type_name
 
 MAX_LENGTH = 1 << 20
 """No function returns a longer text, in characters."""
@@ -240,6 +240,8 @@ def _printed(value: Value, verb: str, flags: Flags, depth: int = 0) -> str:
         return string_text(type_name(value), "s", flags) or ""
     if verb == "p":
         return _bad(value, verb, flags)
+    if depth and isinstance(value, Struct) and value.pointer:
+        return _address(value, verb, flags)
     text = _scalar(value, verb, flags, depth)
     return _bad(value, verb, flags) if text is None else text
 
@@ -257,24 +259,37 @@ def _scalar(value: Value, verb: str, flags: Flags, depth: int) -> str | None:
     if isinstance(value, str):
         return string_text(str(value), verb, flags)
     if isinstance(value, Time):
-        return _bad_time(value, verb, flags)
+        return _time(value, verb, flags)
     return _compound(value, verb, flags, depth)
 
 
-def _bad_time(value: Time, verb: str, flags: Flags) -> str | None:
-    """time.Time under a verb that is not for texts: its inner fields, of which the seconds mean something."""
-    return integer_text(value.ns // 1_000_000_000, verb, flags)
+def _time(value: Time, verb: str, flags: Flags) -> str:
+    """time.Time under a verb that is not for texts: Go source, or its inner fields, the zone a nil pointer."""
+    if flags.sharp_v:
+        return value.literal()
+    nanoseconds, seconds = value.inner
+    zone = integer_text(0, verb, flags) if verb in "bodxX" else f"%!{verb}(*time.Location=<nil>)"
+    inner = f"{_printed(Uint64(nanoseconds), verb, flags, 1)} {_printed(Int64(seconds), verb, flags, 1)} {zone}"
+    return f"&{{{inner}}}" if value.pointer else f"{{{inner}}}"
 
 
 def _compound(value: Value, verb: str, flags: Flags, depth: int) -> str:
     if isinstance(value, dict):
         return _map(value, verb, flags, depth)
     if isinstance(value, QueryResult):
-        shown = [f"0x{id(element):x}" for element in value]
-        if flags.sharp_v:
-            return f"{type_name(value)}{{{', '.join(f'(*template.sample)({text})' for text in shown)}}}"
-        return f"[{' '.join(shown)}]"
+        shown = [_printed(element, verb, flags, depth + 1) for element in value]
+        return f"{type_name(value)}{{{', '.join(shown)}}}" if flags.sharp_v else f"[{' '.join(shown)}]"
     return _struct(value, verb, flags, depth)
+
+
+def _address(value: Struct, verb: str, flags: Flags) -> str:
+    """A pointer within something: where it points to, which differs from run to run."""
+    if flags.sharp_v:
+        return f"(*{value.type_name})(0x{id(value):x})"
+    if verb == "v":
+        return padded(f"0x{id(value):x}", flags)
+    text = integer_text(id(value), verb, flags) if verb in "bodxX" else None
+    return _bad(value, verb, flags) if text is None else text
 
 
 def _map(value: dict[str, Value], verb: str, flags: Flags, depth: int) -> str:
@@ -287,7 +302,7 @@ def _map(value: dict[str, Value], verb: str, flags: Flags, depth: int) -> str:
 
 def _element(value: Value, verb: str, flags: Flags, depth: int) -> str:
     if value is None:
-        return "interface {}(nil)" if flags.sharp_v else padded("<nil>", flags)
+        return "interface {}(nil)" if flags.sharp_v else "<nil>"
     return _printed(value, verb, flags, depth)
 
 

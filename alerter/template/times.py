@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import ClassVar
 
-from alerter.template.values import Stringer, Value
+from alerter.template.values import Int64, Stringer, Value
 
 NANOSECOND = 1
 MICROSECOND = 1_000
@@ -124,6 +124,18 @@ class Time(Stringer):
 
         return _CHUNK.sub(written, layout)
 
+    @property
+    def inner(self) -> tuple[int, int]:
+        """Go's own fields: nanoseconds within the second, and seconds since year 1."""
+        return self.ns % SECOND, (self.ns + _YEAR_ONE_NS) // SECOND
+
+    def literal(self) -> str:
+        """As Go source text, which `%#v` prints."""
+        date = self.date
+        month = f"time.{_MONTHS[date.month - 1]}"
+        clock = f"{date.hour}, {date.minute}, {date.second}, {self.ns % SECOND}"
+        return f"time.Date({date.year}, {month}, {date.day}, {clock}, time.UTC)"
+
     def truncated(self, unit: Duration) -> Time:
         """Down to a multiple of `unit` since year 1."""
         return Time(self.ns - (self.ns + _YEAR_ONE_NS) % unit) if unit > 0 else self
@@ -207,10 +219,10 @@ _TIME_METHODS: dict[str, _Method] = {
     "Nanosecond": ((), lambda t: t.ns % SECOND),
     "YearDay": ((), lambda t: t.date.timetuple().tm_yday),
     "Weekday": ((), lambda t: Weekday(t.date.isoweekday() % 7)),
-    "Unix": ((), lambda t: t.ns // SECOND),
-    "UnixMilli": ((), lambda t: t.ns // MILLISECOND),
-    "UnixMicro": ((), lambda t: t.ns // MICROSECOND),
-    "UnixNano": ((), lambda t: t.ns),
+    "Unix": ((), lambda t: Int64(t.ns // SECOND)),
+    "UnixMilli": ((), lambda t: Int64(t.ns // MILLISECOND)),
+    "UnixMicro": ((), lambda t: Int64(t.ns // MICROSECOND)),
+    "UnixNano": ((), lambda t: Int64(t.ns)),
     "UTC": ((), lambda t: Time(t.ns)),
     "IsZero": ((), lambda t: t.ns == -_YEAR_ONE_NS),
     "Add": (("time.Duration",), lambda t, d: Time(t.ns + d)),
@@ -227,9 +239,9 @@ _DURATION_METHODS: dict[str, _Method] = {
     "Hours": ((), lambda d: int(d) / (3600 * SECOND)),
     "Minutes": ((), lambda d: int(d) / (60 * SECOND)),
     "Seconds": ((), lambda d: int(d) / SECOND),
-    "Milliseconds": ((), lambda d: int((int(d) - _remainder(int(d), MILLISECOND)) // MILLISECOND)),
-    "Microseconds": ((), lambda d: int((int(d) - _remainder(int(d), MICROSECOND)) // MICROSECOND)),
-    "Nanoseconds": ((), int),
+    "Milliseconds": ((), lambda d: Int64((int(d) - _remainder(int(d), MILLISECOND)) // MILLISECOND)),
+    "Microseconds": ((), lambda d: Int64((int(d) - _remainder(int(d), MICROSECOND)) // MICROSECOND)),
+    "Nanoseconds": ((), Int64),
     "Abs": ((), lambda d: Duration(abs(int(d)))),
     "Round": (("time.Duration",), lambda d, unit: d.rounded(unit)),
     "Truncate": (("time.Duration",), lambda d, unit: d.truncated(unit)),

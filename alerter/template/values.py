@@ -18,6 +18,14 @@ class Uint8(int):
     """A byte of a string, as `index "abc" 1` returns it."""
 
 
+class Int64(int):
+    """int64, as times count."""
+
+
+class Uint64(int):
+    """uint64."""
+
+
 class Html(str):
     """html/template's HTML, from `safeHtml`."""
 
@@ -88,6 +96,8 @@ _NAMES: dict[type, str] = {
     int: "int",
     float: "float64",
     Uint8: "uint8",
+    Int64: "int64",
+    Uint64: "uint64",
     Html: "template.HTML",
     StringMap: "map[string]string",
     AnyMap: "map[string]interface {}",
