@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import yaml
 from aiohttp import web as aiohttp_web
 
-from alerter import page, receivers, rulefile, telemetry, web
+from alerter import alertmanager_api, page, receivers, rulefile, telemetry, web
 from alerter.board import Board
 from alerter.config import Config, host_and_port
 from alerter.datasource import Datasource
@@ -31,6 +32,7 @@ from alerter.inhibition import InhibitRule, Known, built_in, inhibited
 from alerter.matchers import parse_matcher
 from alerter.querier import Querier
 from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
+from alerter.remote_write import RemoteWriter
 from alerter.rulepaths import rule_paths
 from alerter.rules import AlertRule, Group, RuleFileError
 from alerter.silences import Silences
@@ -118,8 +120,11 @@ class App:
             raise StartError(str(err)) from None
         self.silences = Silences(self.store, self.world.now, self.world.new_id)
         self._inhibit = inhibit_rules(config)
-        self.querier = Querier(config.datasource.url, parse_duration(config.datasource.timeout) / 1_000)
+        self._timeout_s = parse_duration(config.datasource.timeout) / 1_000
+        self.querier = Querier(config.datasource.url, self._timeout_s)
         self.datasource = Datasource(self.querier.instant, self.querier.shown_url, self.world.now)
+        write_url = config.remote_write.url
+        self.writer = RemoteWriter(write_url, self._timeout_s) if write_url else None
         self.evaluator = Evaluator(lambda: read_rules(config), self.store, self._surroundings())
         try:
             self.wired = wire(config, secrets, self._receivers_world())
@@ -136,7 +141,7 @@ class App:
             self.datasource.query,
             external_labels=config.external_labels,
             external_url=config.web.link,
-            timeout_s=parse_duration(config.datasource.timeout) / 1_000 + 1,
+            timeout_s=self._timeout_s + 1,
         )
         return Surroundings(
             query=self.datasource.query,
@@ -147,6 +152,7 @@ class App:
             sleep=self.world.sleep,
             link=lambda expr: graph_link(config.web.link, expr),
             restoration=Restoration(config.evaluation.seconds("grace"), config.evaluation.seconds("outage_tolerance")),
+            writer=self.writer,
         )
 
     def _receivers_world(self) -> receivers.Surroundings:
@@ -238,6 +244,32 @@ class App:
             now=self.world.now,
         )
 
+    def _alertmanager(self) -> alertmanager_api.Alertmanager:
+        return alertmanager_api.Alertmanager(
+            silences=self.silences,
+            known=self.board.known,
+            inhibited=lambda: inhibited(self.board.known(), self._inhibit, self.world.now()),
+            receivers=lambda: [delivery.receiver.name for delivery in self.deliveries],
+            group_of=policies(self.config).group_of,
+            changed=self._silences_changed,
+            now=self.world.now,
+            started_at=self.world.now(),
+            config=self._as_alertmanager(),
+        )
+
+    def _as_alertmanager(self) -> str:
+        """The delivery settings as Alertmanager would write them, for its tool to show."""
+        delivery = self.config.delivery
+        names = [each.receiver.name for each in self.deliveries]
+        waits = {name: getattr(delivery, name) for name in ("group_wait", "group_interval", "repeat_interval")}
+        route = {"receiver": names[0], "group_by": list(delivery.group_by), **waits}
+        tree = {"route": route, "receivers": [{"name": name} for name in names]}
+        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
+
+    def _silences_changed(self) -> None:
+        self.board.touch()
+        self._dirty.set()
+
     # -- running ----------------------------------------------------------------------------------
 
     async def run(self, started: Callable[[], None] = lambda: None) -> None:
@@ -246,7 +278,10 @@ class App:
         runner = await self._listen()
         try:
             await self._load()
-            async with self.querier:
+            async with contextlib.AsyncExitStack() as clients:
+                await clients.enter_async_context(self.querier)
+                if self.writer is not None:
+                    await clients.enter_async_context(self.writer)
                 self._signals(stop)
                 self.evaluator.start(self.groups)
                 tasks = self._tasks()
@@ -281,7 +316,8 @@ class App:
 
     async def _listen(self) -> aiohttp_web.AppRunner:
         host, port = host_and_port(self.config.web.listen_address)
-        runner = aiohttp_web.AppRunner(web.application(web.routes(self._site())), access_log=None)
+        tables = (web.routes(self._site()), alertmanager_api.routes(self._alertmanager()))
+        runner = aiohttp_web.AppRunner(web.application(*tables), access_log=None)
         await runner.setup()
         try:
             await aiohttp_web.TCPSite(runner, host, port).start()

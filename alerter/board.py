@@ -43,6 +43,10 @@ class Board:
         self._ended.update({alert.labels: (group_key, alert) for alert in alerts})
         self._changed()
 
+    def touch(self) -> None:
+        """Something else that decides about messages has changed, such as a silence."""
+        self._changed()
+
     def _changed(self) -> None:
         self._known = None
         self.version += 1

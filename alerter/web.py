@@ -37,7 +37,7 @@ class Site:
     now: Callable[[], float]
 
 
-def answer(status: int, body: Mapping[str, Any] | Sequence[Any]) -> web.Response:
+def answer(status: int, body: Mapping[str, Any] | Sequence[Any] | str) -> web.Response:
     """JSON that any page may read."""
     headers = {"Access-Control-Allow-Origin": "*"}
     return web.Response(body=orjson.dumps(body), status=status, content_type="application/json", headers=headers)

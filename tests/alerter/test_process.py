@@ -53,12 +53,12 @@ class Machine:
 
     def __init__(self, url: str) -> None:
         self.cpu = 20.0
-        self._url = url
+        self.url = url
         self._stop = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._run()), daemon=True)
 
     async def _run(self) -> None:
-        async with RemoteWriter(f"{self._url}/api/v1/write", 10) as writer:
+        async with RemoteWriter(f"{self.url}/api/v1/write", 10) as writer:
             while not self._stop.is_set():
                 names = [
                     make_labels({"__name__": "openmanager_cpu_usage_percent", "server": "web-01", "core": str(core)})
@@ -117,7 +117,6 @@ def inbox() -> Iterator[HttpInbox]:
 def machine(servers: Servers) -> Iterator[Machine]:
     prometheus = servers.prometheus("{}", "--web.enable-remote-write-receiver")
     with Machine(prometheus.url) as made:
-        made.url = prometheus.url  # type: ignore[attr-defined] # where it writes, for the alerter
         yield made
 
 
@@ -126,7 +125,7 @@ def alerter(
     request: pytest.FixtureRequest, servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
 ) -> Alerter:
     state = servers.redis().url if request.param == "redis" else f"sqlite:///{tmp_path / 'state.db'}"
-    return Alerter(servers, tmp_path, machine.url, inbox, state)  # type: ignore[attr-defined] # set by the fixture
+    return Alerter(servers, tmp_path, machine.url, inbox, state)
 
 
 def slack(inbox: HttpInbox) -> list[str]:
@@ -180,7 +179,7 @@ def evaluated(running: Running) -> bool:
 def test_without_secrets_it_says_what_it_would_have_sent(
     servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
 ) -> None:
-    alerter = Alerter(servers, tmp_path, machine.url, inbox, f"sqlite:///{tmp_path / 's.db'}")  # type: ignore[attr-defined] # set by the fixture
+    alerter = Alerter(servers, tmp_path, machine.url, inbox, f"sqlite:///{tmp_path / 's.db'}")
     running = alerter.start(SLACK_WEBHOOK_URL="", DD_API_KEY="", DATADOG_API_KEY="")
     machine.cpu = 99.0
     wait_until(lambda: "[not sent: no SLACK_WEBHOOK_URL]" in running.output(), "the line for Slack")
@@ -193,7 +192,7 @@ def test_without_secrets_it_says_what_it_would_have_sent(
 def test_a_bad_reload_leaves_the_old_rules_running_and_a_good_one_keeps_their_state(
     servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
 ) -> None:
-    alerter = Alerter(servers, tmp_path, machine.url, inbox, f"sqlite:///{tmp_path / 's.db'}")  # type: ignore[attr-defined] # set by the fixture
+    alerter = Alerter(servers, tmp_path, machine.url, inbox, f"sqlite:///{tmp_path / 's.db'}")
     running = alerter.start()
     machine.cpu = 97.5
     wait_until(lambda: len(slack(inbox)) == 1, "the message")
@@ -274,7 +273,7 @@ def test_a_redis_that_is_away_stops_nothing_and_is_caught_up(
     servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
 ) -> None:
     port = free_port()
-    alerter = Alerter(servers, tmp_path, machine.url, inbox, f"redis://127.0.0.1:{port}/0")  # type: ignore[attr-defined] # set by the fixture
+    alerter = Alerter(servers, tmp_path, machine.url, inbox, f"redis://127.0.0.1:{port}/0")
     running = alerter.start()
     machine.cpu = 97.5
     wait_until(lambda: len(slack(inbox)) == 1, "the message without redis")
