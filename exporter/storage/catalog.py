@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 
 from exporter.storage.growing import GrowingLog
 from exporter.storage.layout import WINDOW_MS, window_of
@@ -11,7 +11,7 @@ from exporter.storage.store import BlockKey, Log
 
 
 class Catalog:
-    """Names, by metric. Not thread-safe: its owner locks.
+    """Names, by metric, and the logs that grow. Not thread-safe: its owner locks.
 
     `version` changes whenever something is taken away, so that a reader who found a name empty can look again.
     """
@@ -20,20 +20,33 @@ class Catalog:
         self.version = 0
         self._logs: dict[str, dict[Log, GrowingLog | None]] = defaultdict(dict)
         self._blocks: dict[str, set[BlockKey]] = defaultdict(set)
+        self._growing: dict[Log, GrowingLog] = {}
 
     def metrics(self) -> set[str]:
         """Every metric that has samples."""
         return {name for names in (self._logs, self._blocks) for name, held in names.items() if held}
 
-    def add_log(self, log: Log, growing: GrowingLog | None) -> None:
-        """A log of this process, or one that an earlier one left."""
-        if growing is not None or log not in self._logs[log.metric]:
-            self._logs[log.metric][log] = growing
+    def grow(self, growing: GrowingLog) -> None:
+        """A log that this process writes."""
+        self._logs[growing.log.metric][growing.log] = growing
+        self._growing[growing.log] = growing
 
-    def add_blocks(self, keys: Iterable[BlockKey]) -> None:
-        """Sealed blocks."""
-        for key in keys:
+    def growing(self) -> list[GrowingLog]:
+        """The logs that this process writes and the store does not have altogether, oldest first."""
+        return list(self._growing.values())
+
+    def retire(self) -> None:
+        """Closed logs that the store has altogether are read from there from now on."""
+        for growing in [each for each in self._growing.values() if each.closed and not each.pending]:
+            del self._growing[growing.log]
+            self._logs[growing.log.metric][growing.log] = None
+
+    def add(self, blocks: Iterable[BlockKey], logs: Iterable[Log] = ()) -> None:
+        """Blocks and logs that the store has."""
+        for key in blocks:
             self._blocks[key.metric].add(key)
+        for log in logs:
+            self._logs[log.metric].setdefault(log, None)
 
     def remove(self, blocks: Iterable[BlockKey], logs: Iterable[Log]) -> None:
         """They are not there any more."""
@@ -43,17 +56,12 @@ class Catalog:
         for log in logs:
             self._logs[log.metric].pop(log, None)
 
-    def hand_over(self, log: Log) -> None:
-        """A log of this process is done: from now on it is read from the store."""
-        if log in self._logs[log.metric]:
-            self._logs[log.metric][log] = None
-
     def logs(self, metric: str, start_ms: int, end_ms: int) -> dict[Log, GrowingLog | None]:
         """A metric's logs that may have samples in this range."""
         return {
             log: growing
             for log, growing in self._logs.get(metric, {}).items()
-            if log.start_ms <= end_ms and window_of(log.start_ms) + WINDOW_MS > start_ms
+            if window_of(log.start_ms) <= end_ms and window_of(log.start_ms) + WINDOW_MS > start_ms
         }
 
     def blocks(self, metric: str, start_ms: int, end_ms: int, tier_ms: int = 0) -> list[BlockKey]:
@@ -64,11 +72,14 @@ class Catalog:
             if key.tier_ms == tier_ms and key.window_ms <= end_ms and key.window_ms + WINDOW_MS > start_ms
         )
 
-    def all_logs(self) -> Mapping[Log, GrowingLog | None]:
-        """Every log."""
-        return {log: growing for held in self._logs.values() for log, growing in held.items()}
+    def stored_logs(self) -> Iterator[Log]:
+        """Every log that only the store has."""
+        return (log for held in self._logs.values() for log, growing in held.items() if growing is None)
 
     def all_blocks(self) -> Iterator[BlockKey]:
         """Every block."""
-        for held in self._blocks.values():
-            yield from held
+        return (key for held in self._blocks.values() for key in held)
+
+    def counts(self) -> tuple[int, int]:
+        """(logs, blocks)"""
+        return sum(map(len, self._logs.values())), sum(map(len, self._blocks.values()))

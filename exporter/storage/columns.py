@@ -44,9 +44,7 @@ def encode(values: Samples, present: Mask | None) -> bytes:
     orders, cost = _orders(numbers)
     orders[(codes == RAW) & (orders != CONSTANT)] = FLOATS
     groups = _groups(orders, cost, instants)
-    steps = np.zeros(slots, np.int64)
-    twice = orders == 2
-    steps[twice] = numbers[twice, 1] - numbers[twice, 0]
+    steps = np.where(orders == 2, numbers[:, min(1, instants - 1)] - numbers[:, 0], 0)
     table = b"".join(
         (
             codes.tobytes() + orders.tobytes() + groups.tobytes(),

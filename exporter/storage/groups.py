@@ -70,19 +70,19 @@ class OpenGroup:
         return Block(self._decoder.runs, self._t_ms[:count], {VALUE: self._values[:count].T}, missing)
 
 
-def read_live(data: bytes, name: str, report: Report) -> list[Block]:
+def read_live(log: Log, data: bytes, report: Report) -> list[Block]:
     """The groups in a live log's bytes; damaged frames are reported, and what needs them left out."""
     found: list[Block] = []
     decoder, group = Decoder(), OpenGroup()
     for frame in frames(data):
         if isinstance(frame, Damaged):
-            report(name, str(frame), data)
+            report(log, str(frame), data)
             continue
         try:
             if not decoder.feed(frame):
                 continue
         except Damaged as err:
-            report(name, str(err), data)
+            report(log, str(err), data)
             continue
         if frame.kind is Kind.BASELINE:
             group = OpenGroup()
@@ -100,24 +100,23 @@ def imported_entry(block: Block) -> bytes:
     return bytes(out) + data
 
 
-def read_imported(data: bytes, name: str, report: Report) -> list[Block]:
+def read_imported(log: Log, data: bytes, report: Report) -> list[Block]:
     """The blocks in an imported log's bytes; damaged ones are reported and left out."""
     found, at = [], 0
     while at < len(data):
         try:
             size, at = read_varint(data, at)
         except ValueError as err:
-            report(name, str(err), data)
+            report(log, str(err), data)
             break
         try:
             found.append(blocks.decode(data[at : at + size]))
         except Damaged as err:
-            report(name, f"block at byte {at}: {err}", data[at : at + size])
+            report(log, f"block at byte {at}: {err}", data[at : at + size])
         at += size
     return found
 
 
 def read_log(log: Log, data: bytes, report: Report) -> list[Block]:
     """The blocks of samples in a log's bytes."""
-    name = "/".join(map(str, log))
-    return (read_imported if log.lane == IMPORTED else read_live)(data, name, report)
+    return (read_imported if log.lane == IMPORTED else read_live)(log, data, report)

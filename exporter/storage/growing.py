@@ -47,9 +47,7 @@ class GrowingLog:
     @property
     def pending(self) -> int:
         """Bytes that the store has not acknowledged."""
-        return sum(group.size - group.sent for group in self.groups[-1:]) + sum(
-            group.size - group.sent for group in self.groups[:-1] if group.sent < group.size
-        )
+        return sum(group.size - group.sent for group in self.groups)
 
     @property
     def held(self) -> int:
@@ -98,7 +96,7 @@ class GrowingLog:
             self.stored += taken
             size -= taken
 
-    def unsent(self) -> bytes:
+    def all_unsent(self) -> bytes:
         """Everything in memory, for a store that has lost some; `stored` starts again from nothing."""
         self.groups = [group for group in self.groups if group.data is not None]
         for group in self.groups:

@@ -22,8 +22,8 @@ IMPORTED_PART: Final = 1 << 20
 
 LIVE, IMPORTED = "live", "imported"
 
-Report = Callable[[str, str, bytes], None]
-"""(what is damaged, why, its bytes)"""
+Report = Callable[[tuple[object, ...], str, bytes], None]
+"""(the name of what is damaged, why, its bytes)"""
 
 
 def window_of(t_ms: int) -> int:

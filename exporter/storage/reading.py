@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
 
 from exporter.storage import block as blocks
@@ -14,7 +14,7 @@ from exporter.storage.groups import OpenGroup, read_log
 from exporter.storage.growing import Group, GrowingLog
 from exporter.storage.layout import LIVE, Report
 from exporter.storage.segment import Segment
-from exporter.storage.store import BlockKey, Log, Store
+from exporter.storage.store import BlockKey, Log, Store, StoreError
 
 
 class Decoded:
@@ -30,20 +30,51 @@ class Decoded:
 
     @property
     def nbytes(self) -> int:
+        """Memory it takes, about."""
         return (self.open.nbytes if self.open else sum(block.nbytes for block in self.blocks)) + 500
+
+
+class Packed:
+    """A block as it is stored."""
+
+    __slots__ = ("data",)
+
+    def __init__(self, data: bytes) -> None:
+        self.data = data
+
+    @property
+    def nbytes(self) -> int:
+        """Memory it takes, about."""
+        return len(self.data) + 300
 
 
 class Reader:
     """Reads logs, blocks and segments. Thread-safe. Its methods raise StoreError.
 
-    What is damaged is reported and left out. `cache` bounds what stays decoded.
+    What is damaged is reported and left out. `cache` bounds what stays decoded; `sealed_bytes` bounds the sealed
+    blocks that stay in memory as they are stored, the newest of which answer while the store is away.
     """
 
-    def __init__(self, store: Store, cache: ByteCache[object, Decoded], report: Report) -> None:
+    def __init__(
+        self,
+        store: Store,
+        cache: ByteCache[object, Decoded],
+        sealed_bytes: int,
+        away: Callable[[], bool],
+        report: Report,
+    ) -> None:
         self._store = store
         self.cache = cache
+        self._packed: ByteCache[BlockKey, Packed] = ByteCache(sealed_bytes)
+        self._away = away
         self._report = report
         self._segments: dict[bytes, Segment] = {}
+
+    def _asked(self) -> Store:
+        """The store, unless it is known to be away: then there is no point in waiting for it."""
+        if self._away():
+            raise StoreError("the store is away")
+        return self._store
 
     def remember(self, found: Iterable[Segment]) -> None:
         """Segments that the store may not have yet."""
@@ -55,8 +86,8 @@ class Reader:
         found = self._segments.get(digest)
         if found is not None:
             return found
-        name = f"segment/{digest.hex()}"
-        data = self._store.segment(digest)
+        name = ("segment", digest.hex())
+        data = self._asked().segment(digest)
         if data is None:
             self._report(name, "it is missing", b"")
             return None
@@ -72,37 +103,48 @@ class Reader:
         """Every segment read or remembered so far."""
         return list(self._segments.values())
 
-    def sealed(self, keys: Sequence[BlockKey]) -> list[Block]:
-        """Blocks in the order of their keys; those not there are left out."""
+    def in_memory(self, keys: Iterable[BlockKey]) -> list[BlockKey]:
+        """Those of the blocks that can be had without the store."""
+        return [key for key in keys if self.cache.get(key) or self._packed.get(key)]
+
+    def sealed(self, keys: Sequence[BlockKey]) -> dict[BlockKey, Block]:
+        """Blocks by their keys; those not there are left out."""
         found: dict[BlockKey, Block] = {}
-        wanted = []
+        packed: dict[BlockKey, bytes] = {}
         for key in keys:
-            kept = self.cache.get(key)
-            if kept is not None:
+            if (kept := self.cache.get(key)) is not None:
                 found[key] = kept.blocks[0]
-            else:
-                wanted.append(key)
-        for key, data in zip(wanted, self._store.read_blocks(wanted) if wanted else (), strict=True):
-            block = None if data is None else self.decoded(key, data)
-            if block is not None:
-                found[key] = block
-                self.cache.put(key, Decoded([block], 0))
-        return [found[key] for key in keys if key in found]
+            elif (held := self._packed.get(key)) is not None:
+                packed[key] = held.data
+        wanted = [key for key in keys if key not in found and key not in packed]
+        if wanted:
+            read = zip(wanted, self._asked().read_blocks(wanted), strict=True)
+            packed.update((key, data) for key, data in read if data is not None)
+        for key, data in packed.items():
+            self._unpack(key, data, found)
+        return found
 
-    def decoded(self, key: BlockKey, data: bytes) -> Block | None:
-        """The block in these bytes; None, and reported, where they are damaged."""
+    def _unpack(self, key: BlockKey, data: bytes, found: dict[BlockKey, Block]) -> None:
         try:
-            return blocks.decode(data)
+            found[key] = blocks.decode(data)
         except Damaged as err:
-            self._report("/".join(map(str, key)), str(err), data)
-            return None
+            self._report(key, str(err), data)
+            return
+        self.cache.put(key, Decoded([found[key]], 0))
+        self._packed.put(key, Packed(data))
 
-    def stored(self, log: Log) -> list[Block]:
+    def hold(self, made: Mapping[BlockKey, bytes]) -> None:
+        """Blocks that have just been sealed."""
+        for key, data in made.items():
+            self.cache.forget(key)
+            self._packed.put(key, Packed(data))
+
+    def stored(self, log: Log, *, keep: bool = True) -> list[Block]:
         """The samples of a log that only the store has. It must not be growing."""
         kept = self.cache.get(log)
         if kept is None:
-            kept = Decoded(read_log(log, self._store.read(log), self._report), 0)
-            if kept.blocks:
+            kept = Decoded(read_log(log, self._asked().read(log), self._report), 0)
+            if kept.blocks and keep:
                 self.cache.put(log, kept)
         return list(kept.blocks)
 
@@ -113,7 +155,7 @@ class Reader:
         if log.lane == LIVE and data is not None:
             return [self._grown(key, kept or Decoded([], 0), log, data)]
         if kept is None or kept.size != group.size:
-            data = self._store.read(log, group.offset, group.size) if data is None else data
+            data = self._asked().read(log, group.offset, group.size) if data is None else data
             kept = Decoded(read_log(log, data, self._report), group.size)
             self.cache.put(key, kept)
         return list(kept.blocks)
@@ -130,6 +172,8 @@ class Reader:
         """They have changed or gone."""
         for key in keys:
             self.cache.forget(key)
+            if isinstance(key, BlockKey):
+                self._packed.forget(key)
 
 
 def groups_of(growing: GrowingLog, start_ms: int, end_ms: int) -> list[tuple[Group, bytes | None]]:

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from exporter.model import STALE_NAN_BITS, Column, SeriesIndex, Snapshot
 from exporter.storage.block import VALUE, Block
-from exporter.storage.frame import Damaged, Decoder, Frame, Kind, Run, frames
+from exporter.storage.frame import STALE, Damaged, Decoder, Frame, Kind, Run, frames
 from exporter.storage.layout import IMPORTED_PART, LIVE
-from exporter.storage.segment import Segment
+from exporter.storage.segment import Segment, index_of
 from exporter.storage.store import BlockKey, Log, Store
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def last_snapshot(
     logs: Iterable[Log],
     blocks: Iterable[BlockKey],
     segment: Callable[[bytes], Segment | None],
-    sealed: Callable[[Sequence[BlockKey]], list[Block]],
+    sealed: Callable[[Sequence[BlockKey]], Mapping[BlockKey, Block]],
 ) -> Snapshot | None:
     """The newest tick of the fleet that the store has, None if it has none. Raises StoreError.
 
@@ -63,25 +63,23 @@ def _last_of(data: bytes) -> Last | None:
     for frame in group:
         try:
             if decoder.feed(frame):
-                marker = np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0]
-                last = decoder.t_ms, decoder.runs, np.where(decoder.present, decoder.values, marker)
+                last = decoder.t_ms, decoder.runs, np.where(decoder.present, decoder.values, STALE[0])
         except Damaged:
             break
     return last
 
 
-def _last_of_blocks(blocks: Iterable[BlockKey], sealed: Callable[[Sequence[BlockKey]], list[Block]]) -> list[Last]:
+def _last_of_blocks(
+    blocks: Iterable[BlockKey], sealed: Callable[[Sequence[BlockKey]], Mapping[BlockKey, Block]]
+) -> list[Last]:
     raw = [key for key in blocks if key.tier_ms == 0 and key.part < IMPORTED_PART]
     newest = max((key.window_ms for key in raw), default=0)
     found: list[Last] = []
-    for key in raw:
-        if key.window_ms == newest:
-            for block in sealed([key]):
-                values = np.ascontiguousarray(block.columns[VALUE][:, -1])
-                if block.present is not None:
-                    marker = np.array([STALE_NAN_BITS], np.uint64).view(np.float64)[0]
-                    values = np.where(block.present[:, -1], values, marker)
-                found.append((int(block.t_ms[-1]), block.runs, values))
+    for block in sealed([key for key in raw if key.window_ms == newest]).values():
+        values = np.ascontiguousarray(block.columns[VALUE][:, -1])
+        if block.present is not None:
+            values = np.where(block.present[:, -1], values, STALE[0])
+        found.append((int(block.t_ms[-1]), block.runs, values))
     return found
 
 
@@ -105,7 +103,5 @@ def _column(found: Sequence[tuple[Segment, int, float]]) -> Column:
         rows = tuple(held.index.rows[row] for held, row, _ in found)
         index = SeriesIndex(first.family, first.metric, first.label_names, rows)
     else:
-        from exporter.storage.segment import index_of
-
         index = index_of(first.family, [held.labels(row) for held, row, _ in found])
     return Column(index, np.array([value for _, _, value in found]))

@@ -16,7 +16,7 @@ that is repeated after a lost answer changes nothing; a log shorter than that of
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
@@ -205,11 +205,19 @@ class RedisStore:
         """Leave connections that may lead to a server that is gone, or no longer the first."""
         client, self._client = self._client, None
         if client is not None:
-            with self._named():
-                client.close()
+            self._quietly(client)
+        with self._named() as fresh:
+            fresh.ping()
 
     def close(self) -> None:
-        self.reopen()
+        client, self._client = self._client, None
+        if client is not None:
+            self._quietly(client)
+
+    @staticmethod
+    def _quietly(client: Any) -> None:
+        with suppress(redis.RedisError, OSError):
+            client.close()
 
 
 def _client(url: str, cluster: bool, timeout_s: float) -> Any:

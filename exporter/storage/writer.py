@@ -26,6 +26,7 @@ class Writer:
         self.errors = 0
         self.outages = 0
         self.away = False
+        self._idle = False
         self._step = step
         self._reopen = reopen
         self._first_retry_s = first_retry_s
@@ -33,6 +34,20 @@ class Writer:
         self._woken = False
         self._stopping = False
         self._thread = threading.Thread(target=self._run, name="storage-writer", daemon=True)
+
+    def attempt(self) -> None:
+        """One step in the caller's thread, before `start`. A failure is an outage, and handled."""
+        self._try()
+
+    @property
+    def idle(self) -> bool:
+        """Whether the last step left nothing to do, and nobody has called since."""
+        return self._idle and not self._woken
+
+    @property
+    def keeps_away(self) -> bool:
+        """Whether this thread had better not ask the store now; the writer's own finds out for all."""
+        return self.away and threading.current_thread() is not self._thread
 
     def start(self) -> None:
         """Begin."""
@@ -60,8 +75,10 @@ class Writer:
     def _run(self) -> None:
         retry_s = self._first_retry_s
         while not self._stopping:
+            self._idle = False
             more = self._try()
             with self._condition:
+                self._idle = not more and not self.away
                 self._condition.notify_all()
                 if self.away:
                     self._condition.wait_for(lambda: self._stopping, retry_s)
