@@ -11,19 +11,32 @@ export const newest = (alerts) => [...alerts].sort((a, b) => rank(a) - rank(b) |
 
 const age = (iso) => duration((Date.now() - Date.parse(iso)) / 1000);
 
+/** Alerts that differ only in a core, a mount, … are one line: the oldest, with the highest value and how many. */
+function grouped(alerts) {
+  const groups = new Map();
+  for (const alert of newest(alerts)) {
+    const { alertname, server, severity } = alert.labels;
+    const key = [alert.state, alertname, server, severity].join("\n");
+    const known = groups.get(key);
+    if (!known) groups.set(key, { ...alert, count: 1, value: Number(alert.value) });
+    else Object.assign(known, { count: known.count + 1, value: Math.max(known.value, Number(alert.value)), activeAt: known.activeAt < alert.activeAt ? known.activeAt : alert.activeAt });
+  }
+  return [...groups.values()];
+}
+
 function line(alert) {
   const { alertname, server, severity } = alert.labels;
-  const value = Number(alert.value);
+  const { value, count } = alert;
   return h("li",
-    h("div.row", h(`span.status.${alert.state}`, t(alert.state)), h("b", alertname), h("span.end", { title: alert.activeAt }, t("since", age(alert.activeAt)))),
+    h("div.row", h(`span.status.${alert.state}`, t(alert.state)), h("b", alertname), count > 1 ? h("span.dim", `× ${count}`) : null, h("span.end", { title: alert.activeAt }, t("since", age(alert.activeAt)))),
     h("div.row", server ? h("a", { href: `/servers/${encodeURIComponent(server)}` }, server) : null,
-      h("span.dim", [severity, Number.isFinite(value) ? String(+value.toPrecision(4)) : alert.value].filter(Boolean).join(" · "))),
+      h("span.dim", [severity, String(+value.toPrecision(4))].filter(Boolean).join(" · "))),
     alert.annotations.summary ? h("div.dim", alert.annotations.summary) : null);
 }
 
 export function alertList(alerts, up) {
   if (!alerts.length) return h("p.empty", t(up === false ? "alerterAway" : "noAlerts"));
-  return h("ul.list", newest(alerts).map(line));
+  return h("ul.list", grouped(alerts).map(line));
 }
 
 const words = (text) => (text && typeof text === "object" ? text[language] ?? text.en : text);

@@ -75,7 +75,7 @@ export class Control {
     const { active } = await get("/api/scenarios").catch(() => ({ active: [] }));
     const left = (failure) => (failure.end ? t("ends", duration(failure.end - Date.now() / 1000)) : "");
     const line = (failure) => h("li",
-      h("div.row", h("b", failure.type), h("span.end", left(failure))),
+      h("div.row", h("b", failure.type ?? failure.scenario), h("span.end", left(failure))),
       h("div.row", h("span.dim", failure.targets.join(", ")), h("span.end", h("button", { type: "button", onclick: () => this.#try(() => remove(`/api/scenarios/${encodeURIComponent(failure.id)}`)) }, t("clear")))));
     this.active.replaceChildren(h("h2", t("activeFailures")), active.length ? h("ul.list", active.map(line)) : h("p.dim", t("nothingBroken")));
   }

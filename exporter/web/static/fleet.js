@@ -48,7 +48,7 @@ export class FleetPage {
   }
 
   #head(name, word, by) {
-    const cell = h(NUMBERS.has(name) ? "th.num" : "th", { scope: "col" });
+    const cell = h(`th${NUMBERS.has(name) ? ".num" : ""}${name === "network" ? ".quiet" : ""}`, { scope: "col" });
     cell.append(by ? h("button", { type: "button", onclick: () => this.#sort(name) }, t(word)) : h("button", { disabled: true }, t(word)));
     return cell;
   }
@@ -133,7 +133,7 @@ function makeRow(server) {
     h("td.state", h("span.status"), h("span.reason")),
     bar("cpu", "cpu"), bar("memory", "memory"), bar("disk", "disk"),
     h("td.wide", h("canvas.spark", { "aria-hidden": "true" })),
-    cell("network", "network", ".quiet"), cell("requests", "requests"), cell("response", "response"), cell("uptime", "uptime"), cell("alerts", "alerts", ".quiet"));
+    cell("network", "network", ".quiet"), cell("requests", "requests"), cell("response", "response"), cell("uptime", "uptime"), cell("alerts", "alerts"));
 }
 
 function fill(row, server) {

@@ -99,6 +99,16 @@ export class ServerPage {
   }
 }
 
+let plotting = null;
+
+/** The chart library, fetched when the first chart is drawn. */
+function plotter() {
+  plotting ??= new Promise((resolve, reject) => {
+    document.head.append(h("script", { src: "/static/vendor/uplot/uPlot.iife.min.js", onload: resolve, onerror: () => reject(new Error("uPlot")) }));
+  });
+  return plotting;
+}
+
 class Chart {
   #plot = null;
   #lines = [];
@@ -126,13 +136,14 @@ class Chart {
     const queries = this.queries.map(([query, name]) => [query.replaceAll("$w", window), name]);
     this.link.href = `/api/prometheus/api/v1/query_range?${new URLSearchParams({ query: queries[0][0], start, end, step })}`;
     try {
-      const answers = await Promise.all(queries.map(([query]) => range(query, start, end, step, signal)));
+      const [answers] = await Promise.all([Promise.all(queries.map(([query]) => range(query, start, end, step, signal))), plotter()]);
+      if (signal.aborted) return;
       const lines = answers.flatMap((series, i) => series.map(({ metric, values }) => ({ name: metric[queries[i][1]] ?? queries[i][1], values })));
       this.#draw(lines.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })), start, end, step);
     } catch (error) {
       if (error.name === "AbortError") return;
-      this.close();
-      this.place.replaceChildren(h("p.empty", t("loadFailed", error.message), " ", h("button", { type: "button", onclick: () => this.load(start, end, step) }, t("retry"))));
+      this.#forget();
+      this.place.replaceChildren(h("p.empty", t("loadFailed", error.message), " ", h("button", { type: "button", onclick: () => this.load(start, end, step, signal) }, t("retry"))));
       this.legend.replaceChildren();
     }
   }
@@ -157,6 +168,17 @@ class Chart {
     this.#explain(names, rows);
   }
 
+  /** Hours and minutes; days where a day begins, or where the range is long. */
+  #times(plot, splits) {
+    const long = splits.at(-1) - splits[0] > 2 * 86400;
+    return splits.map((t) => {
+      const at = new Date(t * 1000);
+      const day = at.toLocaleDateString(undefined, { month: "short", day: "numeric" });
+      const time = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
+      return time === "00:00" ? day : long ? `${day} ${time}` : time;
+    });
+  }
+
   #make(names, data) {
     this.#forget();
     this.place.replaceChildren();
@@ -170,7 +192,7 @@ class Chart {
       cursor: { sync: { key: "server" }, drag: { setScale: false }, points: { size: 6 } },
       legend: { show: false },
       scales: { y: { range: (_, low, high) => [0, top(low, high)] } },
-      axes: [axis, { ...axis, size: 62, values: (_, values) => values.map((value) => format(value)) }],
+      axes: [{ ...axis, size: 30, space: 64, values: (plot, splits) => this.#times(plot, splits) }, { ...axis, size: 62, values: (_, values) => values.map((value) => format(value)) }],
       series: [{}, ...names.map((name, i) => ({ label: name, stroke: COLOURS[i % COLOURS.length], width: 1.5, points: { show: false } }))],
       hooks: { setSelect: [select], setCursor: [(plot) => this.#point(plot)] },
     }, data, this.place);
