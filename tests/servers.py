@@ -186,6 +186,22 @@ class Servers:
         url = f"http://127.0.0.1:{port}"
         return self.start(command, port, lambda: answers(f"{url}/-/ready"), url=url)
 
+    def alertmanager(self) -> Running:
+        """An Alertmanager by itself that tells nobody."""
+        port = free_port()
+        folder = self.folder / f"alertmanager-{port}"
+        folder.mkdir()
+        (folder / "alertmanager.yml").write_text("route: {receiver: nobody}\nreceivers: [{name: nobody}]\n")
+        command = [
+            binary("prometheus-alertmanager", "alertmanager"),
+            f"--config.file={folder / 'alertmanager.yml'}",
+            f"--storage.path={folder / 'data'}",
+            f"--web.listen-address=127.0.0.1:{port}",
+            "--cluster.listen-address=",
+        ]
+        url = f"http://127.0.0.1:{port}"
+        return self.start(command, port, lambda: answers(f"{url}/-/ready"), url=url)
+
     def postgresql(self) -> Running:
         """A PostgreSQL cluster made for this test; database `postgres`, user `openmanager`, trusted on loopback."""
         port = free_port()

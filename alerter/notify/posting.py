@@ -6,7 +6,7 @@ import email.utils
 import json
 import logging
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -46,8 +46,15 @@ class Answer:
 class Poster:
     """Posts JSON to one URL, which is a secret. Use it from one thread at a time."""
 
-    def __init__(self, url: str, *, limit_s: float = LIMIT_S, headers: Mapping[str, str] | None = None) -> None:
-        """Raises ValueError, without the URL, if it is none."""
+    def __init__(
+        self,
+        url: str,
+        *,
+        limit_s: float = LIMIT_S,
+        headers: Mapping[str, str] | None = None,
+        secrets: Sequence[str] = (),
+    ) -> None:
+        """`secrets` are those beside the URL. Raises ValueError, without the URL, if it is none."""
         parts = urlsplit(url)
         if parts.scheme not in ("http", "https") or not parts.hostname or _UNPRINTABLE.search(url) or " " in url:
             raise ValueError("not an http or https URL")
@@ -55,7 +62,7 @@ class Poster:
         self._headers = dict(headers or {})
         self._limit_s = limit_s
         self._session: requests.Session | None = None
-        self.scrub = Scrubber(url, *(value for name, value in self._headers.items() if name == "Authorization"))
+        self.scrub = Scrubber(url, *secrets)
 
     def __repr__(self) -> str:
         return f"Poster({urlsplit(self._url).hostname})"
@@ -152,7 +159,7 @@ class Scrubber:
             if parts is not None:
                 pieces |= {parts.path, parts.query, *parts.path.split("/"), parts.password or "", parts.username or ""}
         pieces |= {unquote(piece) for piece in pieces}
-        self._pieces = sorted((piece for piece in pieces if len(piece) >= 6), key=len, reverse=True)
+        self._pieces = sorted((piece for piece in pieces if len(piece) >= 8), key=len, reverse=True)
 
     def __call__(self, text: str, most: int = 200) -> str:
         """The text in one printable line without the secrets."""

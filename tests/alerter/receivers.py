@@ -238,6 +238,55 @@ def slack_mistake(payload: object) -> str:
     return ""
 
 
+class FakeSlackApi(FakeReceiver):
+    """chat.postMessage and chat.update of the Web API; `messages` are those shown, by their ts."""
+
+    def __init__(self, token: str = "xoxb-0123456789-abcdefghij", port: int = 0) -> None:
+        super().__init__(port)
+        self.token = token
+        self.messages: dict[str, dict[str, Any]] = {}
+
+    def __enter__(self) -> FakeSlackApi:
+        super().__enter__()
+        return self
+
+    def refusal(self, request: Request) -> Status | None:
+        if request.headers.get("authorization") != f"Bearer {self.token}":
+            return _not_ok("invalid_auth")
+        payload = json.loads(request.body)
+        if word := slack_mistake(payload):
+            return _not_ok(word)
+        if request.path == "/chat.update" and payload.get("ts") not in self.messages:
+            return _not_ok("message_not_found")
+        return None if request.path in ("/chat.update", "/chat.postMessage") else _not_ok("unknown_method")
+
+    def parsed(self, request: Request) -> Any:
+        payload = json.loads(request.body)
+        ts = payload.get("ts") or f"1700000000.{len(self.messages):06d}"
+        self.messages[ts] = {**self.messages.get(ts, {}), **payload}
+        self.good = Status(200, json.dumps({"ok": True, "channel": "C024BE91L", "ts": ts}))
+        return payload
+
+
+def _not_ok(word: str) -> Status:
+    return Status(200, json.dumps({"ok": False, "error": word}))
+
+
+class FakeWebhook(FakeReceiver):
+    """Takes any JSON at any path."""
+
+    def __enter__(self) -> FakeWebhook:
+        super().__enter__()
+        return self
+
+    def refusal(self, request: Request) -> Status | None:
+        try:
+            json.loads(request.body)
+        except ValueError:
+            return Status(400, "not JSON")
+        return None
+
+
 class FakeDatadog(FakeReceiver):
     """The v1 intake of series and events, checking the key and, given the schemas, every body against them."""
 
