@@ -50,6 +50,8 @@ class RedisStore:
         try:
             if not self._cluster:  # a cluster's client asks for its nodes when it is made
                 self._client = self._connect()
+                pool = self._client.connection_pool
+                pool.connection_class(**pool.connection_kwargs)  # connects later, and looks at its options now
         except (ValueError, TypeError) as err:
             raise UnusableStore(f"storage.url: {self._redacted(str(err))}") from None
 

@@ -51,6 +51,7 @@ class SqliteStore:
         self._ids: dict[Log, int] = {}
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            _check_ours(path)  # before anything is written to it
             self._prepare()
         except OSError as err:
             raise UnusableStore(f"{path}: {err.strerror}") from None
@@ -60,14 +61,7 @@ class SqliteStore:
             raise UnusableStore(f"{path}: {err}") from None
 
     def _prepare(self) -> None:
-        connection = self._connection()
-        (mark,) = connection.execute("PRAGMA application_id").fetchone()
-        (version,) = connection.execute("PRAGMA user_version").fetchone()
-        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
-        if tables and mark != APPLICATION_ID:
-            raise UnusableStore(f"{self._path}: a database of another program")
-        if tables and version != VERSION:
-            raise UnusableStore(f"{self._path}: written in format {version}, this program reads format {VERSION}")
+        (tables,) = self._connection().execute("SELECT count(*) FROM sqlite_master").fetchone()
         if not tables:
             with self._transaction() as writing:
                 for statement in _SCHEMA.split(";"):
@@ -229,6 +223,20 @@ class SqliteStore:
                 with contextlib.suppress(sqlite3.Error):
                     connection.close()
             self._all.clear()
+
+
+def _check_ours(path: Path) -> None:
+    """Raises UnusableStore where the file is not empty and not of this program and format."""
+    if not path.exists():
+        return
+    with contextlib.closing(sqlite3.connect(path, timeout=_BUSY_S)) as connection:
+        (tables,) = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        (mark,) = connection.execute("PRAGMA application_id").fetchone()
+        (version,) = connection.execute("PRAGMA user_version").fetchone()
+    if tables and mark != APPLICATION_ID:
+        raise UnusableStore(f"{path}: a database of another program")
+    if tables and version != VERSION:
+        raise UnusableStore(f"{path}: written in format {version}, this program reads format {VERSION}")
 
 
 def _log_id(connection: sqlite3.Connection, log: Log) -> int | None:
