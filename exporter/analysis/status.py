@@ -112,17 +112,24 @@ class Judge:
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._thresholds = thresholds or Thresholds()
         self._known: dict[str, _Known] = {}
+        self._expected: Mapping[str, tuple[str, str]] | None = None
 
     def judge(self, t_ms: int, readings: Sequence[Reading]) -> Fleet:
         """The fleet now. A server that was there before and says nothing now is down."""
-        present: Mapping[str, Reading] = {reading.id: reading for reading in readings}
+        present = {reading.id for reading in readings}
+        if self._expected is not None:
+            for gone in self._known.keys() - present - self._expected.keys():
+                del self._known[gone]
         found = [self._present(t_ms, reading) for reading in readings]
         found += [self._absent(t_ms, known) for server, known in self._known.items() if server not in present]
         return Fleet(t_ms, tuple(sorted(found, key=lambda server: server.reading.id)))
 
-    def forget(self, server: str) -> None:
-        """A server that was taken out of the fleet is not down, it is gone."""
-        self._known.pop(server, None)
+    def expect(self, t_ms: int, servers: Mapping[str, tuple[str, str]]) -> None:
+        """These are the fleet (name: role and environment): who of them says nothing is down, who is not is gone."""
+        for name, (role, environment) in servers.items():
+            if name not in self._known:
+                self._known[name] = _Known(_silent(name, role, environment), Health.DOWN, t_ms)
+        self._expected = servers
 
     def _present(self, t_ms: int, reading: Reading) -> ServerStatus:
         wrong = sorted(troubles(reading, self._thresholds), key=lambda trouble: trouble.level is not Health.CRITICAL)
@@ -145,6 +152,11 @@ class Judge:
             known.health, known.since_ms = health, t_ms
         known.reading = reading
         return known
+
+
+def _silent(name: str, role: str, environment: str) -> Reading:
+    nan = float("nan")
+    return Reading(name, role, environment, nan, nan, nan, nan, nan, nan, nan, nan, ())
 
 
 def _since(text: str, ms: int) -> str:

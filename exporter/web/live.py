@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from exporter.analysis.servers import Readings
 from exporter.analysis.status import Fleet, Judge, Thresholds
@@ -16,6 +16,7 @@ class Live:
         self._readings = Readings()
         self._judge = Judge(thresholds)
         self._listeners: list[Callable[[], None]] = []
+        self._expected: Callable[[], Mapping[str, tuple[str, str]]] | None = None
         self._snapshot: Snapshot | None = None
         self._fleet = Fleet(0, ())
 
@@ -33,11 +34,13 @@ class Live:
 
     def publish(self, snapshot: Snapshot) -> None:
         """Serve this snapshot from now on."""
+        if self._expected is not None:
+            self._judge.expect(snapshot.t_ms, self._expected())
         fleet = self._judge.judge(snapshot.t_ms, self._readings.read(snapshot))
         self._snapshot, self._fleet = snapshot, fleet
         for listener in self._listeners:
             listener()
 
-    def forget(self, server: str) -> None:
-        """The server was taken out of the fleet: it is no longer shown, not even as down."""
-        self._judge.forget(server)
+    def expect(self, servers: Callable[[], Mapping[str, tuple[str, str]]]) -> None:
+        """Who belongs to the fleet (name: role and environment), asked at each tick; without it, who was ever seen."""
+        self._expected = servers

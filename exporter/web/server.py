@@ -104,6 +104,8 @@ def build(parts: Parts) -> Web:
         inventory=parts.inventory,
     )
     hub = _hub(parts, alerts, system)
+    if (inventory := parts.inventory) is not None:
+        parts.live.expect(lambda: {str(of["id"]): (_text(of, "role"), _text(of, "environment")) for of in inventory()})
     rooms = (
         page,
         Query(parts.engine, workers, now=parts.now, monotonic=parts.monotonic, timeout_s=parts.query_timeout_s),
@@ -165,6 +167,10 @@ def _hub(parts: Parts, alerts: Alerts, system: System) -> Hub:
     live.on_tick(lambda: hub.publish("server-metrics"))
     alerts.on_change(lambda: hub.publish("alerts"))
     return hub
+
+
+def _text(server: Mapping[str, object], name: str) -> str:
+    return str(server.get(name, ""))
 
 
 def _process_status(parts: Parts, system: System) -> Mapping[str, object]:

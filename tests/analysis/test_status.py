@@ -51,7 +51,15 @@ def test_the_reason_says_for_how_long() -> None:
     assert judge.judge(150_000, [replace(WELL, cpu=93.0)]).servers[0].reason == "cpu 93 > 90"
 
 
-def test_a_server_that_falls_silent_is_down_until_it_is_forgotten() -> None:
+def test_a_server_that_is_expected_and_never_seen_is_down() -> None:
+    judge = Judge()
+    judge.expect(0, {"web-01": ("web", "test"), "db-01": ("database", "test")})
+    db, web = judge.judge(0, [WELL]).servers
+    assert (db.health, db.reason, db.reading.role) == (Health.DOWN, "no samples", "database")
+    assert web.health is Health.HEALTHY
+
+
+def test_a_server_that_falls_silent_is_down_until_it_is_taken_out() -> None:
     judge = Judge()
     judge.judge(0, [WELL, replace(WELL, id="db-01")])
     fleet = judge.judge(60_000, [WELL])
@@ -61,7 +69,7 @@ def test_a_server_that_falls_silent_is_down_until_it_is_forgotten() -> None:
     ]
     assert judge.judge(120_000, [WELL]).servers[0].reason == "no samples for 1m"
     assert fleet.counts()[Health.DOWN] == 1
-    judge.forget("db-01")
+    judge.expect(180_000, {"web-01": ("web", "test")})
     assert len(judge.judge(180_000, [WELL]).servers) == 1
 
 
