@@ -7,7 +7,8 @@ from itertools import pairwise
 from urllib.parse import quote_plus
 
 from alerter.template.errors import FunctionError
-from alerter.template.printing import bounded, indirect, sprint, sprintf
+from alerter.template.printf import sprintf
+from alerter.template.printing import bounded, indirect, sprint
 from alerter.template.quoting import from_bytes, is_print, to_bytes
 from alerter.template.values import Stringer, Struct, Uint8, Value, is_int, truth, type_name
 

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from alerter.template.errors import FunctionError, TemplateError
 from alerter.template.floats import shortest
 from alerter.template.numbers import parse_float
-from alerter.template.printing import sprintf
+from alerter.template.printf import sprintf
 from alerter.template.quoting import quote, unquote
 from alerter.template.template import PREAMBLE, parse
 
