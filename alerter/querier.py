@@ -8,10 +8,10 @@ from __future__ import annotations
 import asyncio
 import os
 import ssl
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import aiohttp
@@ -24,6 +24,7 @@ from exporter.model import Labels
 MAX_ANSWER_BYTES = 256 << 20
 _MAX_REDIRECTS = 5
 _EXCERPT = 80
+T = TypeVar("T")
 
 
 class QueryError(Exception):
@@ -79,35 +80,23 @@ class Querier:
 
     async def instant(self, expr: str, t: float) -> list[Element]:
         """The vector that an expression is at `t` (Unix seconds); a scalar is one element without labels."""
-        data = await self._ask("/api/v1/query", {"query": expr, "time": _seconds(t)})
-        try:
-            return _vector(data)
-        except (KeyError, TypeError, ValueError, IndexError) as err:
-            raise QueryError(f"answer not understood: {type(err).__name__}: {err}") from None
+        return await self._ask("/api/v1/query", {"query": expr, "time": _seconds(t)}, _vector)
 
     async def range(self, expr: str, start: float, end: float, step_s: float) -> list[RangeSeries]:
         """An expression at start, start + step, … up to end."""
         form = {"query": expr, "start": _seconds(start), "end": _seconds(end), "step": _seconds(step_s)}
-        data = await self._ask("/api/v1/query_range", form)
-        try:
-            if data["resultType"] != "matrix":
-                raise QueryError(f"range query answered with a {data['resultType']}", reachable=True)
-            return [_range_series(item) for item in data["result"]]
-        except (KeyError, TypeError, ValueError, IndexError) as err:
-            raise QueryError(f"answer not understood: {type(err).__name__}: {err}") from None
+        return await self._ask("/api/v1/query_range", form, _matrix)
 
     async def label_values(self, name: str) -> list[str]:
         """The values of a label."""
-        data = await self._ask(f"/api/v1/label/{name}/values", None)
-        if not isinstance(data, list):
-            raise QueryError("answer not understood: label values are not a list")
-        return [str(value) for value in data]
+        return await self._ask(f"/api/v1/label/{name}/values", None, lambda data: [str(value) for value in data])
 
-    async def _ask(self, path: str, form: Mapping[str, str] | None) -> Any:
+    async def _ask(self, path: str, form: Mapping[str, str] | None, read: Callable[[Any], T]) -> T:
+        """What `read` makes of the answer's data. Raises QueryError."""
         self.stats.queries += 1
         try:
             status, body = await self._exchange(path, form)
-            return _data(status, body)
+            return _understood(_data(status, body), read)
         except QueryError:
             self.stats.failures += 1
             raise
@@ -151,6 +140,19 @@ def _data(status: int, body: bytes) -> Any:
         return envelope["data"]
     message = envelope.get("error") or f"HTTP {status} without an error message"
     raise QueryError(str(message), reachable=True)
+
+
+def _understood(data: Any, read: Callable[[Any], T]) -> T:
+    try:
+        return read(data)
+    except (KeyError, TypeError, ValueError, IndexError, AttributeError) as err:
+        raise QueryError(f"answer not understood: {type(err).__name__}: {' '.join(str(err).split())}") from None
+
+
+def _matrix(data: Any) -> list[RangeSeries]:
+    if data["resultType"] != "matrix":
+        raise QueryError(f"range query answered with a {data['resultType']}", reachable=True)
+    return [_range_series(item) for item in data["result"]]
 
 
 def _vector(data: Any) -> list[Element]:
