@@ -24,6 +24,7 @@ from alerter.config import Config, host_and_port
 from alerter.datasource import Datasource
 from alerter.delivery import Delivery
 from alerter.dispatch import Policy
+from alerter.enrichment import Enrichment
 from alerter.evaluation import Restoration, Transition
 from alerter.evaluator import Evaluator
 from alerter.expansion import LANGUAGE, RuleTemplates, canonical, graph_link
@@ -42,6 +43,7 @@ from exporter.model import Labels
 
 log = logging.getLogger(__name__)
 _STOP_S = 18.0
+_ENRICH_S = 2.0
 
 
 class StartError(Exception):
@@ -130,6 +132,9 @@ class App:
             self.wired = wire(config, secrets, self._receivers_world())
         except ReceiverError as err:
             raise StartError(str(err)) from None
+        self._enrichment = Enrichment(
+            self.querier.instant, self.querier.range, lambda: self.datasource.down_since is None, _ENRICH_S
+        )
         self.deliveries = [self._delivery(receiver) for receiver in self.wired.receivers]
         self._dirty = asyncio.Event()
         self._ready = False
@@ -171,6 +176,7 @@ class App:
             jitter=self.world.jitter,
             patience=wired.patience,
             external_url=self.config.web.link,
+            compose=self._enrichment,
         )
 
     def _silenced(self, known: Sequence[Known], now: float) -> Collection[Labels]:
