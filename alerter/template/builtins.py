@@ -8,9 +8,9 @@ from urllib.parse import quote_plus
 
 from alerter.template.errors import FunctionError
 from alerter.template.printf import sprintf
-from alerter.template.printing import bounded, indirect, sprint
+from alerter.template.printing import bounded, sprint_indirect
 from alerter.template.quoting import from_bytes, is_print, to_bytes
-from alerter.template.values import Stringer, Struct, Uint8, Value, is_int, truth, type_name
+from alerter.template.values import Stringer, Uint8, Value, is_int, truth, type_name
 
 _HTML = str.maketrans({"\0": "\ufffd", '"': "&#34;", "'": "&#39;", "&": "&amp;", "<": "&lt;", ">": "&gt;"})
 _JS = {"\\": "\\\\", "'": "\\'", '"': '\\"', "<": "\\u003C", ">": "\\u003E", "&": "\\u0026", "=": "\\u003D"}
@@ -193,7 +193,7 @@ def _text_of(args: Sequence[Value]) -> str:
     """The operands as print writes them, pointers followed."""
     if len(args) == 1 and type(args[0]) is str:
         return str(args[0])
-    return sprint([indirect(arg) if isinstance(arg, (Struct, type(None))) else arg for arg in args])
+    return sprint_indirect(args)
 
 
 def html(*args: Value) -> str:

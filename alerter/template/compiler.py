@@ -9,7 +9,7 @@ from alerter.template import nodes
 from alerter.template.expressions import Expressions, nil
 from alerter.template.printing import indirect
 from alerter.template.quoting import quote
-from alerter.template.state import MAX_INVOCATIONS, State
+from alerter.template.state import MAX_INVOCATIONS, MAX_ROUNDS, State
 from alerter.template.values import QueryResult, Value, truth
 
 Walk: TypeAlias = Callable[[State, Value], str]
@@ -113,7 +113,12 @@ class _Compiler(Expressions):
 
         def walk(state: State, dot: Value) -> str:
             state.node = node
-            pairs = _pairs(state, evaluate(state, dot))
+            value = evaluate(state, dot)
+            for slot in slots:
+                if slot < 0:
+                    raise state.failure(f"undefined variable: {node.pipe.variables[0].names[0]}")
+                state.variables[slot] = value
+            pairs = _pairs(state, value)
             if not pairs:
                 return otherwise(state, dot)
             for key, element in pairs:
@@ -167,7 +172,7 @@ def _pairs(state: State, value: Value) -> Sequence[tuple[Value, Value]]:
     if value is None:
         return ()
     if type(value) is int:
-        return [(i, i) for i in range(min(value, 1 << 20))]
+        return [(i, i) for i in range(min(value, MAX_ROUNDS + 1))]
     raise state.failure(f"range can't iterate over {indirect(value)}")
 
 

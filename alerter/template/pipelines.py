@@ -130,7 +130,7 @@ class PipelineParser:
         match token.kind:
             case Kind.IDENTIFIER:
                 if text not in self.functions:
-                    raise self.stream.failure(f"function {quote(text)} not defined")
+                    raise self.stream.failure(f"function {quote(text)} not defined", token)
                 return nodes.Identifier(at, text)
             case Kind.DOT:
                 return nodes.Dot(at)
@@ -138,7 +138,7 @@ class PipelineParser:
                 return nodes.Nil(at)
             case Kind.VARIABLE:
                 if text not in self.variables:
-                    raise self.stream.failure(f"undefined variable {quote(text)}")
+                    raise self.stream.failure(f"undefined variable {quote(text)}", token)
                 return nodes.Variable(at, (text,))
             case Kind.FIELD:
                 return nodes.Field(at, (text[1:],))
@@ -175,9 +175,9 @@ class PipelineParser:
     def unexpected(self, token: Token, context: str) -> TemplateError:
         """The error that a token must not stand here, or what the lexer could not read."""
         if token.kind is not Kind.ERROR:
-            return self.stream.failure(f"unexpected {token} in {context}")
+            return self.stream.failure(f"unexpected {token} in {context}", token)
         where = ""
         if self.action_line and self.action_line != token.line:
             where = f" in action started at {self.stream.name}:{self.action_line}"
             where = where.removeprefix(" in action") if str(token).endswith(" action") else where
-        return self.stream.failure(f"{token}{where}")
+        return self.stream.failure(f"{token}{where}", token)

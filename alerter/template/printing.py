@@ -35,13 +35,20 @@ def show(value: Value) -> str:
 
 def sprint(args: Sequence[Value]) -> str:
     """Sprint: a space between two operands when neither is a string."""
+    return _spaced([(isinstance(value, str), show(value)) for value in args])
+
+
+def sprint_indirect(args: Sequence[Value]) -> str:
+    """Sprint of what an action would print of each: pointers followed, nil as `<no value>`."""
+    return _spaced([(value is None or isinstance(value, str), indirect(value)) for value in args])
+
+
+def _spaced(shown: Sequence[tuple[bool, str]]) -> str:
+    """The texts joined, of which is known whether they were strings."""
     parts: list[str] = []
     after_text = True
-    for value in args:
-        is_text = isinstance(value, str)
-        if parts and not is_text and not after_text:
-            parts.append(" ")
-        parts.append(show(value))
+    for is_text, text in shown:
+        parts.append(text if is_text or after_text else f" {text}")
         after_text = is_text
     return bounded("".join(parts))
 
@@ -94,7 +101,7 @@ def _time(value: Time, verb: str, flags: Flags) -> str:
     if flags.sharp_v:
         return value.literal()
     nanoseconds, seconds = value.inner
-    zone = integer_text(0, verb, flags) if verb in "bodxX" else f"%!{verb}(*time.Location=<nil>)"
+    zone = integer_text(0, verb, flags) if verb in "bodxX" else f"%!{verb}(*time.Location={padded('<nil>', flags)})"
     inner = f"{printed(Uint64(nanoseconds), verb, flags, 1)} {printed(Int64(seconds), verb, flags, 1)} {zone}"
     return f"&{{{inner}}}" if value.pointer else f"{{{inner}}}"
 

@@ -13,6 +13,7 @@ class Stream:
 
     def __init__(self, name: str, text: str) -> None:
         self.name = name
+        self._text = text
         self._tokens: Iterator[Token] = tokens(text)
         self._pushed: list[Token] = []
         self._last = Token(Kind.TEXT, 0, "", 1)
@@ -43,6 +44,8 @@ class Stream:
         self.push(token)
         return token
 
-    def failure(self, message: str) -> TemplateError:
-        """The error that blames the line that was read last."""
-        return TemplateError(f"template: {self.name}:{self._last.line}: {message}", self._last.line)
+    def failure(self, message: str, blamed: Token | None = None) -> TemplateError:
+        """The error at a token, else at what was read last; its text names the line read last, as Go's does."""
+        at = blamed or self._last
+        column = at.at - (self._text.rfind("\n", 0, at.at) + 1)
+        return TemplateError(f"template: {self.name}:{self._last.line}: {message}", at.line, column)

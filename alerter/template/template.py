@@ -40,7 +40,10 @@ class Template:
         self.name = name
         self.text = text
         self._text = PREAMBLE + text
-        tree = parse_tree(name, self._text, FUNCTIONS)
+        try:
+            tree = parse_tree(name, self._text, FUNCTIONS)
+        except TemplateError as err:
+            raise _located(err) from None
         self._root = tree.root
         self._walk, self._slots = compile_tree(tree)
         self._literal = "{{" not in text

@@ -115,8 +115,10 @@ def type_name(value: Value) -> str:
 
 
 def truth(value: Value) -> bool:
-    """Go's truth: not the zero value of its type; structs and pointers to them are always true."""
-    return True if isinstance(value, (Struct, Stringer)) else bool(value)
+    """Go's truth: not the zero value of its type; structs and pointers are always true."""
+    if isinstance(value, (Struct, Stringer)):
+        return not isinstance(value, int) or value.pointer or value != 0
+    return bool(value)
 
 
 def is_int(value: Value) -> bool:

@@ -17,7 +17,7 @@ PARSE_ERROR = re.compile(r'annotation "(a\d{4})": (template: .*)')
 EXTERNAL_URL = "http://prom.example:9090/p"
 EXTERNAL_LABELS = {"region": "kr-1", "cluster": 'c"1'}
 SERIES: dict[str, list[tuple[dict[str, str], float]]] = {
-    "cpu": [
+    "sort_desc(cpu)": [
         ({"__name__": "cpu", "instance": "web-01.example.com:9100", "kind": "vm", "server": "web-01"}, 85.5),
         ({"__name__": "cpu", "instance": "10.0.0.7:9100", "server": "db-01"}, 50.0),
     ],
@@ -60,7 +60,7 @@ def _rules(texts: Sequence[str]) -> str:
 def _test() -> dict[str, object]:
     series = [
         {"series": f"cpu{{{', '.join(f'{k}={v!r}' for k, v in labels.items() if k != '__name__')}}}", "values": value}
-        for labels, value in SERIES["cpu"]
+        for labels, value in SERIES["sort_desc(cpu)"]
     ]
     return {
         "rule_files": ["rules.yml"],

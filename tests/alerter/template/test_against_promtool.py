@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 from alerter.template.errors import TemplateError
 from alerter.template.template import parse
 from tests.alerter.template import promtool, tables
+from tests.alerter.template.random_templates import Templates
 
+ADDRESS = re.compile("(0x)?c0[0-9a-f]{8}")
+"""Pointers within lists print as addresses, which differ from run to run."""
 LABELS, VALUE = promtool.SERIES["cpu > 80"][0]
 
 
@@ -35,6 +39,15 @@ def test_every_text_renders_as_prometheus_renders_it(tmp_path: Path) -> None:
     answers = [(text, expanded(text), want) for text, want in zip(texts, wanted, strict=True)]
     assert [answer for answer in answers if answer[1] != answer[2]] == []
     assert len(texts) > 800
+
+
+def test_random_templates_render_as_prometheus_renders_them(tmp_path: Path) -> None:
+    supply = Templates(seed=20)
+    texts = [text for text in (supply.template() for _ in range(3_000)) if not complaint(text)]
+    answers = zip(texts, map(expanded, texts), promtool.rendered(texts, tmp_path), strict=True)
+    different = [answer for answer in answers if answer[1] != answer[2]]
+    assert [answer for answer in different if not ADDRESS.search(answer[2])] == []
+    assert len(texts) > 2_000
 
 
 def test_every_refusal_is_worded_as_prometheus_words_it(tmp_path: Path) -> None:

@@ -98,6 +98,22 @@ def test_an_error_tells_the_place_in_the_text_that_was_given() -> None:
     assert f"__alert_T:1:{len(PREAMBLE) + 6}:" in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("text", "place"),
+    [
+        ("a {{ foo }}", (1, 5)),
+        ("a\n  {{ humanize }} {{ $x }}", (2, 20)),
+        ("{{ if true }}", (1, 13)),
+        ("é {{ 'ab' }}", (1, 5)),
+        ("\n\n{{ 1 | 2 }}", (3, 9)),
+    ],
+)
+def test_a_refusal_tells_the_place_in_the_text_that_was_given(text: str, place: tuple[int, int]) -> None:
+    with pytest.raises(TemplateError) as caught:
+        parse(text)
+    assert (caught.value.line, caught.value.column) == place
+
+
 def test_an_error_while_rendering_becomes_the_text() -> None:
     text = parse("{{ .Nope }}", "__alert_T").expand({}, 1.0)
     assert text.startswith("<error expanding template: error executing template __alert_T: template: __alert_T:1:")
