@@ -8,7 +8,8 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
 from alerter.model import Alert, DeliveryError, Notification
-from alerter.notify.posting import LIMIT_S, Answer, Poster, Scrubber, is_temporary, retry_after_s
+from alerter.notify.answers import LIMIT_S, Answer, Scrubber, is_temporary, retry_after_s
+from alerter.notify.posting import Poster
 from alerter.notify.rfc3339 import rfc3339
 
 BATCH = 256

@@ -10,8 +10,7 @@ from typing import Any
 from alerter.model import Notification
 from alerter.notify.datadog_events import DatadogEvents
 from alerter.notify.datadog_series import Counts, Point, lines, sendable
-from alerter.notify.slack import body_of
-from alerter.notify.slack_message import SlackMessage
+from alerter.notify.slack_message import SlackMessage, body_of
 
 Write = Callable[[str], None]
 

@@ -8,12 +8,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any
 
-from urllib3 import Retry
-from urllib3.exceptions import HTTPError
-
 from alerter.model import DeliveryError
-from alerter.notify.deadline import Deadline, obey_deadlines
-from alerter.notify.posting import CONNECT_S, LIMIT_S, Answer, Scrubber, is_temporary, retry_after_s
+from alerter.notify.answers import CONNECT_S, LIMIT_S, Answer, Scrubber, is_temporary, retry_after_s
 
 _SITE = re.compile(r"[A-Za-z0-9.-]+(?::\d+)?")
 _KEY = re.compile(r"[\x21-\x7e]+")
@@ -75,6 +71,9 @@ class DatadogClient:
     def _made(self) -> Any:
         from datadog_api_client.api_client import ApiClient
         from datadog_api_client.configuration import Configuration
+        from urllib3 import Retry
+
+        from alerter.notify.deadline import obey_deadlines
 
         configuration = Configuration(  # type: ignore[no-untyped-call]  # the client is untyped
             host=self._url,
@@ -89,6 +88,8 @@ class DatadogClient:
         return made
 
     def _call(self, request: Callable[[], Any]) -> None:
+        from alerter.notify.deadline import Deadline
+
         with Deadline(self._limit_s) as deadline:
             error = self._try(request)
         if error is not None and deadline.passed and error.retryable:
@@ -98,6 +99,7 @@ class DatadogClient:
 
     def _try(self, request: Callable[[], Any]) -> DeliveryError | None:
         from datadog_api_client.exceptions import ApiException, OpenApiException
+        from urllib3.exceptions import HTTPError
 
         try:
             response = request()
@@ -139,6 +141,8 @@ def _words(body: object) -> str:
 
 def _drain(response: Any) -> None:
     """Read the rest of an accepted request's answer, so that the connection can be used again."""
+    from urllib3.exceptions import HTTPError
+
     try:
         response.read(64 * 1024)
         response.release_conn()

@@ -2,45 +2,19 @@
 
 from __future__ import annotations
 
-import email.utils
-import json
 import logging
-import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import requests
 from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from alerter.model import DeliveryError
+from alerter.notify.answers import CONNECT_S, LIMIT_S, UNPRINTABLE, Answer, Scrubber
 from alerter.notify.deadline import Deadline, obey_deadlines
 
-CONNECT_S = 5.0
-LIMIT_S = 15.0
-"""How long one exchange may take in all."""
 _MOST_BYTES = 64 * 1024
-_UNPRINTABLE = re.compile(r"[^\x20-\x7e\u00a0-\uffff]+")
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What came back. `complete` is False where the body broke off. Header names are in lower case."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: str
-    complete: bool
-
-    def json(self) -> dict[str, Any]:
-        """The body as a JSON object, {} if it is none."""
-        try:
-            parsed = json.loads(self.body)
-        except ValueError:
-            return {}
-        return parsed if isinstance(parsed, dict) else {}
 
 
 class Poster:
@@ -56,7 +30,7 @@ class Poster:
     ) -> None:
         """`secrets` are those beside the URL. Raises ValueError, without the URL, if it is none."""
         parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or _UNPRINTABLE.search(url) or " " in url:
+        if parts.scheme not in ("http", "https") or not parts.hostname or UNPRINTABLE.search(url) or " " in url:
             raise ValueError("not an http or https URL")
         self._url = url
         self._headers = dict(headers or {})
@@ -89,6 +63,7 @@ class Poster:
                 timeout=(CONNECT_S, self._limit_s),
                 allow_redirects=False,
                 stream=True,
+                auth=_as_it_is,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as err:
             return None, _named(err)
@@ -122,6 +97,11 @@ def _read(response: requests.Response) -> tuple[str, bool]:
     return b"".join(parts).decode("utf-8", "replace"), complete
 
 
+def _as_it_is(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """No login from the user's .netrc, which would replace a token."""
+    return request
+
+
 _NAMES = (
     (requests.exceptions.SSLError, "TLS failed"),
     (requests.exceptions.ProxyError, "the proxy cannot be reached"),
@@ -147,49 +127,3 @@ def _system_error(err: BaseException | None) -> str:
         inner = next((arg for arg in (*err.args, getattr(err, "reason", None)) if isinstance(arg, BaseException)), None)
         err = err.__cause__ or inner or err.__context__
     return ""
-
-
-class Scrubber:
-    """Takes secrets out of texts that others wrote."""
-
-    def __init__(self, *secrets: str) -> None:
-        pieces = set(secrets)
-        for secret in secrets:
-            parts = urlsplit(secret) if "://" in secret else None
-            if parts is not None:
-                pieces |= {parts.path, parts.query, *parts.path.split("/"), parts.password or "", parts.username or ""}
-        pieces |= {unquote(piece) for piece in pieces}
-        self._pieces = sorted((piece for piece in pieces if len(piece) >= 8), key=len, reverse=True)
-
-    def __call__(self, text: str, most: int = 200) -> str:
-        """The text in one printable line without the secrets."""
-        for piece in self._pieces:
-            text = text.replace(piece, "***")
-        return _UNPRINTABLE.sub(" ", text).strip()[:most]
-
-
-def retry_after_s(answer: Answer, now_s: float) -> float | None:
-    """How long the receiver asks to be left alone: its Retry-After in seconds or as a date, else `retry_after`."""
-    header = answer.headers.get("retry-after", "")
-    wait = _number(header)
-    if wait is None and header:
-        date = email.utils.parsedate_tz(header)
-        wait = email.utils.mktime_tz(date) - now_s if date else None
-    if wait is None:
-        wait = _number(answer.json().get("retry_after"))
-    return None if wait is None else min(max(wait, 0.0), 3600.0)
-
-
-def _number(given: object) -> float | None:
-    if isinstance(given, bool) or not isinstance(given, (int, float, str)):
-        return None
-    try:
-        number = float(given)
-    except (ValueError, OverflowError):
-        return None
-    return number if number == number else None
-
-
-def is_temporary(status: int) -> bool:
-    """Whether the same request may succeed later."""
-    return status in (408, 425, 429) or 500 <= status < 600

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Callable
 from typing import Any
 
 from alerter.model import DeliveryError, Notification
-from alerter.notify.json_template import TemplateProblem
-from alerter.notify.posting import LIMIT_S, Answer, Poster, Scrubber, is_temporary, retry_after_s
-from alerter.notify.slack_message import SlackMessage
+from alerter.notify.answers import LIMIT_S, Answer, Scrubber, is_temporary, retry_after_s
+from alerter.notify.posting import Poster
+from alerter.notify.slack_message import SlackMessage, body_of
 
 _RETRYABLE_ERRORS = frozenset(
     {"rate_limited", "ratelimited", "internal_error", "fatal_error", "service_unavailable", "request_timeout"}
@@ -53,16 +52,6 @@ class SlackWebhook:
         error = problem(answer, self._poster.scrub, self._now())
         if error is not None:
             raise error
-
-
-def body_of(message: SlackMessage, notification: Notification, **extra: Any) -> bytes:
-    """The request's body. Raises DeliveryError, permanent, where the template fails on this notification."""
-    reason = ""
-    try:
-        return json.dumps({**message.payload(notification), **extra}, ensure_ascii=False).encode("utf-8", "replace")
-    except TemplateProblem as err:
-        reason = str(err)
-    raise DeliveryError(f"template: {reason}", retryable=False)
 
 
 def problem(answer: Answer, scrub: Scrubber, now_s: float) -> DeliveryError | None:

@@ -11,8 +11,9 @@ from collections.abc import Callable
 from typing import Any, Protocol
 
 from alerter.model import DeliveryError, Notification, fingerprint
+from alerter.notify.answers import LIMIT_S
 from alerter.notify.json_template import TemplateProblem
-from alerter.notify.posting import LIMIT_S, Poster
+from alerter.notify.posting import Poster
 from alerter.notify.slack import problem
 from alerter.notify.slack_message import SlackMessage
 

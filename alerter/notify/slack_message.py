@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 from collections.abc import Mapping
 from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from alerter.model import Alert, AlertState, Notification
+from alerter.model import Alert, AlertState, DeliveryError, Notification
 from alerter.notify.json_template import JsonTemplate, TemplateProblem
 from alerter.notify.presenting import AlertView, Texts, clipped, views
 
@@ -53,6 +54,16 @@ class SlackMessage:
         if not any(made.get(key) for key in ("text", "attachments", "blocks")):
             raise TemplateProblem(f"{self._template.name}: it makes neither text nor attachments nor blocks")
         return _within_limits(made)
+
+
+def body_of(message: SlackMessage, notification: Notification) -> bytes:
+    """The request's body. Raises DeliveryError, permanent, where the template fails on this notification."""
+    reason = ""
+    try:
+        return json.dumps(message.payload(notification), ensure_ascii=False).encode("utf-8", "replace")
+    except TemplateProblem as err:
+        reason = str(err)
+    raise DeliveryError(f"template: {reason}", retryable=False)
 
 
 def escaped(text: str) -> str:

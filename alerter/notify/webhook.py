@@ -9,7 +9,8 @@ from typing import Any
 
 from alerter.model import Alert, AlertState, Notification
 from alerter.notify.alertmanager import accept
-from alerter.notify.posting import LIMIT_S, Poster
+from alerter.notify.answers import LIMIT_S
+from alerter.notify.posting import Poster
 from alerter.notify.rfc3339 import NEVER, rfc3339
 from exporter.model import Labels
 
