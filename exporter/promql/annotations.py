@@ -104,6 +104,10 @@ class Annotations:
         shown = f"float {op} float"
         self._inform(f"incompatible sample types encountered for binary operator {quote(op)}: {shown}", span)
 
+    def no_native_histograms(self, function: str, span: Span) -> None:
+        """A function that has nothing to work on here. Prometheus has no such warning."""
+        self._warn(f"{function}() gives nothing: native histograms are not supported", span)
+
     def forced_monotonicity(self, metric: str, span: Span, fix: Fix) -> None:
         """histogram_quantile() over bucket counts that fall."""
         text = _MONOTONICITY + _for_metric(metric)

@@ -171,7 +171,8 @@ def _histogram_fraction(given: Given) -> Series:
 
 
 def _of_native_histograms(given: Given) -> Series:
-    """Functions of native histograms: there are none here, and floats are passed over."""
+    """Floats are passed over, as there; of native histograms, which there are none here, it is told."""
+    given.notes.no_native_histograms(given.expr.name, given.expr.span)
     return empty(len(given.grid))
 
 

@@ -246,7 +246,10 @@ class Evaluation:
     def _over_block(self, function: RangeFunction, block: Block, windows: Windows, scalars: list[Samples]) -> Series:
         lengths = windows.lengths
         self._tally.looked_at(lengths * len(block.values))
-        values = function(block, windows, *scalars)
+        held = self._tally.held
+        self._tally.hold(int(lengths.max(initial=0)))  # there, one series' window at a time is in memory
+        self._tally.release_to(held)
+        values = function.over(block, windows, *scalars)
         enough = lengths >= function.least
         present = None if enough.all() else np.broadcast_to(enough, values.shape)
         dropped = block.drop_name if function.keeps_name else np.ones(len(block.labels), dtype=bool)

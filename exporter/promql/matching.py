@@ -157,14 +157,24 @@ def _check_one_side(many: Series, one: Series, codes: _Codes, matching: Matching
     repeated = np.flatnonzero(np.bincount(codes)[codes] > 1)
     if not len(repeated):
         return
-    busy = many.mask().any(axis=0)  # where the other side is empty, nothing is matched at all
-    present = one.mask()
-    for code in np.unique(codes[repeated]).tolist():
-        rows = np.flatnonzero(codes == code)
-        conflicts = np.flatnonzero((present[rows].sum(axis=0) > 1) & busy)
-        if len(conflicts):
-            clashing = rows[present[rows, conflicts[0]]][:2]
-            raise ExecutionError(_duplicate(matching, [one.labels[i] for i in clashing.tolist()]))
+    busy = np.asarray(many.mask().any(axis=0))  # where the other side is empty, nothing is matched at all
+    there = np.zeros((int(codes.max()) + 1, len(busy)), dtype=np.intp)
+    np.add.at(there, codes, one.mask())
+    conflicts = np.flatnonzero((there > 1).any(axis=0) & busy)
+    if len(conflicts):
+        clashing = _first_clash(one, codes, int(conflicts[0]))
+        raise ExecutionError(_duplicate(matching, [one.labels[i] for i in clashing]))
+
+
+def _first_clash(one: Series, codes: _Codes, step: int) -> tuple[int, int]:
+    """The first two rows, going by labels, that share a signature at this step."""
+    present = one.mask()[:, step]
+    seen: dict[int, int] = {}
+    for row in sorted(np.flatnonzero(present).tolist(), key=one.labels.__getitem__):
+        earlier = seen.setdefault(int(codes[row]), row)
+        if earlier != row:
+            return earlier, row
+    raise AssertionError("no two rows share a signature")
 
 
 def _duplicate(matching: Matching, clashing: list[Labels]) -> str:

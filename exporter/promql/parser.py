@@ -58,7 +58,7 @@ _WORD_KINDS = (Kind.AGGREGATOR, Kind.OPERATOR, Kind.KEYWORD, Kind.PREPROCESSOR)
 _LENGTHS = "number, duration, step(), or range()"
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def parse(text: str) -> Expr:
     """The expression that `text` writes, its types checked. Raises ParseError."""
     _check_length(text)
@@ -70,7 +70,7 @@ def parse(text: str) -> Expr:
     return expr
 
 
-@lru_cache(maxsize=1024)
+@lru_cache(maxsize=256)
 def parse_selector(text: str) -> tuple[Matcher, ...]:
     """The matchers of a bare selector such as `up{job="api"}`, as `match[]` takes it. Raises ParseError."""
     _check_length(text)

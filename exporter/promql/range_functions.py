@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+import numpy as np
 
 from exporter.promql import counters, over_time, quantiles, regression
 from exporter.promql.arrays import Samples
 from exporter.promql.windows import Block, Windows
+
+_AT_A_TIME = 1 << 17  # values
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,8 +25,16 @@ class RangeFunction:
     least: int = 1
     keeps_name: bool = False
 
-    def __call__(self, block: Block, windows: Windows, *scalars: Samples) -> Samples:
-        return self.kernel(block, windows, *scalars)
+    def over(self, block: Block, windows: Windows, *scalars: Samples) -> Samples:
+        """The values (n, k), made for a few series at a time: what a kernel needs in between stays small."""
+        rows = max(1, _AT_A_TIME // max(len(block.t_ms), len(windows.starts)))
+        if rows >= len(block.values):
+            return self.kernel(block, windows, *scalars)
+        out = np.empty((len(block.values), len(windows.starts)))
+        for i in range(0, len(block.values), rows):
+            part = replace(block, values=block.values[i : i + rows])
+            out[i : i + rows] = self.kernel(part, windows, *scalars)
+        return out
 
 
 RANGE_FUNCTIONS: dict[str, RangeFunction] = {

@@ -34,7 +34,7 @@ def top(op: str, series: Series, groups: Groups, wanted: Samples) -> Series:
     _check(wanted)
     sizes = np.clip(np.trunc(wanted), 0, len(series)).astype(np.intp)
     ranking = _Ranking(op == "topk")
-    members = [np.flatnonzero(groups.codes == group) for group in range(len(groups.labels))]
+    members = _members(series, groups)
     if steps == 1:
         return series.rows(list(ranking.in_order(series, members, int(sizes[0]))))
     chosen = np.zeros(series.values.shape, dtype=bool)
@@ -42,6 +42,14 @@ def top(op: str, series: Series, groups: Groups, wanted: Samples) -> Series:
     for rows in members:
         chosen[rows] = ranking.chosen(series.values[rows], present[rows], sizes)
     return Series(series.labels, series.values, chosen, series.drop_name).pruned()
+
+
+def _members(series: Series, groups: Groups) -> list[Indices]:
+    """The rows of each group in the order of their labels, which decides between equal values."""
+    members: list[list[int]] = [[] for _ in groups.labels]
+    for row in sorted(range(len(series)), key=series.labels.__getitem__):
+        members[groups.codes[row]].append(row)
+    return [np.array(rows, dtype=np.intp) for rows in members]
 
 
 def _check(wanted: Samples) -> None:

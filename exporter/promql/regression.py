@@ -7,20 +7,35 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.promql.arrays import Samples, Times
+from exporter.promql.arrays import Mask, Samples, Times
 from exporter.promql.compensated import Ranges, lines
-from exporter.promql.over_time import count_pairs
+from exporter.promql.over_time import count_pairs, redone
 from exporter.promql.sliding import slide
 from exporter.promql.windows import Block, Windows
 
 _MANY_WINDOWS = 100  # how much longer than a window the data may be
+_FLATNESS = 1e5
 _FEW = 8  # samples in a window up to which going through them costs least
 
 
 def deriv(block: Block, windows: Windows) -> Samples:
     """Slope per second."""
-    slope, _ = _lines(block, windows, block.t_ms[windows.first()])
+    origin_ms = block.t_ms[windows.first()]
+    slope, _ = _lines(block, windows, origin_ms)
+    return redone(slope, _is_flat(block, windows, slope), block, windows, lambda ranges: _slopes(block, ranges))
+
+
+def _slopes(block: Block, ranges: Ranges) -> Samples:
+    slope, _ = lines(ranges, block.t_ms, block.t_ms[ranges.starts])
     return slope
+
+
+def _is_flat(block: Block, windows: Windows, slope: Samples) -> Mask:
+    """Where the line rises so little against its height that Prometheus' own rounding shows in the slope."""
+    seconds = (block.t_ms[windows.last()] - block.t_ms[windows.first()]) / 1000
+    height = np.abs(block.values[:, windows.first()])
+    flat: Mask = (slope != 0) & (np.abs(slope) * seconds * _FLATNESS < height)
+    return flat
 
 
 def predict_linear(block: Block, windows: Windows, seconds: Samples) -> Samples:
@@ -70,7 +85,8 @@ def _centred_squares(t: Samples, mean_t: Samples, windows: Windows) -> Samples:
     """The sum of squared distances of each window's times from their mean. Shape (k,)."""
     if t[-1] * 1000 <= _MANY_WINDOWS * windows.range_ms:  # so that the subtraction costs few digits
         squares = slide(np.add, (t * t)[None, :], windows.starts, windows.ends)[0]
-        return squares - windows.lengths * mean_t * mean_t
+        centred: Samples = squares - windows.lengths * mean_t * mean_t
+        return centred
     total = np.zeros(len(mean_t))
     rows = np.zeros(len(mean_t), dtype=np.intp)
     for having, _, times in Ranges(t[None, :], rows, windows.starts, windows.ends).addends():
