@@ -22,7 +22,7 @@ from alerter import alertmanager_api, page, receivers, rulefile, telemetry, web
 from alerter.board import Board
 from alerter.config import Config, host_and_port
 from alerter.datasource import Datasource
-from alerter.delivery import Delivery
+from alerter.delivery import Delivery, DeliveryStats
 from alerter.dispatch import Policy
 from alerter.enrichment import Enrichment
 from alerter.evaluation import Restoration, Transition
@@ -108,6 +108,19 @@ class World:
     write: Callable[[str], None] = _write
 
 
+class _Notes:
+    """What receivers remember, in the store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+
+    def get(self, key: str) -> str | None:
+        return self._store.note(key)
+
+    def put(self, key: str, value: str | None) -> None:
+        self._store.put_note(key, value)
+
+
 class App:
     """One alerter: build it, then `run` it. Raises StartError when built."""
 
@@ -162,7 +175,7 @@ class App:
 
     def _receivers_world(self) -> receivers.Surroundings:
         world = self.world
-        return receivers.Surroundings(world.now, world.sleep, world.jitter, world.write)
+        return receivers.Surroundings(world.now, world.sleep, world.jitter, world.write, _Notes(self.store))
 
     def _delivery(self, wired: WiredReceiver) -> Delivery:
         return Delivery(
@@ -187,11 +200,14 @@ class App:
 
     # -- saving -----------------------------------------------------------------------------------
 
-    def _saved(self, loop: GroupLoop, steps: Sequence[Transition]) -> None:
+    def _saved(self, loop: GroupLoop, t: float, steps: Sequence[Transition]) -> None:
         """After an evaluation: keep the states, note the steps."""
         for rule, run in zip(loop.group.rules, loop.runs, strict=True):
             if isinstance(rule, AlertRule) and not run.kept:
                 self.store.put_rule(run.key, run.state)
+        states = {run.key: run.state for run in loop.runs}
+        for alertmanager in self.wired.alertmanagers:
+            alertmanager.offer(states, t, loop.group.interval_s)
         self.store.happened(
             [
                 Happened(step.t, "transition", str(step.change), step.alert.labels, value=step.alert.value)
@@ -210,10 +226,14 @@ class App:
 
     # -- showing ----------------------------------------------------------------------------------
 
+    def _receivers(self) -> dict[str, DeliveryStats]:
+        told = {delivery.receiver.name: delivery.stats for delivery in self.deliveries}
+        return told | {alertmanager.name: alertmanager.stats for alertmanager in self.wired.alertmanagers}
+
     def _reading(self) -> telemetry.Reading:
         return telemetry.Reading(
             loops=self.evaluator.loops,
-            receivers={delivery.receiver.name: delivery.stats for delivery in self.deliveries},
+            receivers=self._receivers(),
             store=self.store.stats(),
             datasource_up=self.datasource.down_since is None,
             queries=self.querier.stats.queries,
@@ -229,7 +249,7 @@ class App:
             page.Facts(
                 now=self.world.now(),
                 loops=self.evaluator.loops,
-                receivers={delivery.receiver.name: delivery.stats for delivery in self.deliveries},
+                receivers=self._receivers(),
                 silences=self.silences.all(),
                 datasource=self.datasource.shown_url,
                 datasource_error=self.datasource.last_error if self.datasource.down_since else "",
@@ -302,6 +322,7 @@ class App:
         loops: list[Coroutine[Any, Any, None]] = [self._flushing()]
         loops += [delivery.run() for delivery in self.deliveries]
         loops += [series.run(self.datasource.query) for series in self.wired.series]
+        loops += [alertmanager.run() for alertmanager in self.wired.alertmanagers]
         return [asyncio.create_task(loop) for loop in loops]
 
     async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:

@@ -188,6 +188,16 @@ class Datadog(Section, frozen=True):
         _duration("interval", self.interval, 1_000)
 
 
+class Alertmanager(Section, frozen=True):
+    """An Alertmanager that is sent every alert, as Prometheus sends them; empty sends to none."""
+
+    url: Annotated[str, Meta(description="base URL of an Alertmanager that is sent every alert")] = ""
+
+    def __post_init__(self) -> None:
+        if self.url:
+            _known_scheme(self.url, "http://", "https://")
+
+
 class Config(Section, frozen=True):
     """Everything. Unknown keys are refused."""
 
@@ -200,6 +210,7 @@ class Config(Section, frozen=True):
     delivery: Delivery = Delivery()
     slack: Slack = Slack()
     datadog: Datadog = Datadog()
+    alertmanager: Alertmanager = Alertmanager()
     rules: Annotated[tuple[str, ...], Meta(description="glob of rule files")] = (DEFAULT_PATTERN,)
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this alerter to the outside", extra=_FILE_ONLY)

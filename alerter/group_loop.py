@@ -85,8 +85,8 @@ class GroupStats:
     evaluated_at: float | None = None
 
 
-Saved = Callable[["GroupLoop", Sequence[Transition]], None]
-"""Called after each evaluation of a group with what changed."""
+Saved = Callable[["GroupLoop", float, Sequence[Transition]], None]
+"""Called after each evaluation of a group with its time and what changed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,7 +150,7 @@ class GroupLoop:
         self.stats.evaluated_at = began
         self.stats.took_s = max(0.0, self._world.now() - began)
         alerting = [run for rule, run in zip(self.group.rules, self.runs, strict=True) if isinstance(rule, AlertRule)]
-        self._world.saved(self, steps)
+        self._world.saved(self, t, steps)
         self._world.board.post(self.group.key, {run.key: run.state for run in alerting})
         return steps
 

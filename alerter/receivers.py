@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
+from alerter.alertmanager_loop import AlertmanagerLoop
 from alerter.config import Config
 from alerter.delivery import Patience
 from alerter.dispatch import ALL_LABELS, Policy
@@ -16,6 +17,10 @@ from alerter.telemetry import SeriesStats
 from exporter.duration import parse_duration
 from exporter.settings import secret
 
+if TYPE_CHECKING:
+    from alerter.notify.slack_bot import Memory
+    from alerter.notify.slack_message import SlackMessage
+
 
 @dataclass(frozen=True, slots=True, repr=False)
 class Secrets:
@@ -25,11 +30,16 @@ class Secrets:
     slack_bot_token: str | None = None
     datadog_api_key: str | None = None
     datadog_site: str | None = None
+    webhook_url: str | None = None
 
     @property
     def all(self) -> tuple[str, ...]:
         """Those that no log line may hold."""
-        return tuple(each for each in (self.slack_webhook_url, self.slack_bot_token, self.datadog_api_key) if each)
+        return tuple(
+            each
+            for each in (self.slack_webhook_url, self.slack_bot_token, self.datadog_api_key, self.webhook_url)
+            if each
+        )
 
 
 def read_secrets(environ: Mapping[str, str]) -> Secrets:
@@ -39,6 +49,7 @@ def read_secrets(environ: Mapping[str, str]) -> Secrets:
         slack_bot_token=secret("SLACK_BOT_TOKEN", environ),
         datadog_api_key=secret("DATADOG_API_KEY", environ) or secret("DD_API_KEY", environ),
         datadog_site=secret("DD_SITE", environ),
+        webhook_url=secret("ALERT_WEBHOOK_URL", environ),
     )
 
 
@@ -66,6 +77,7 @@ class Wired:
 
     receivers: Sequence[WiredReceiver]
     series: Sequence[SeriesSender] = ()
+    alertmanagers: Sequence[AlertmanagerLoop] = ()
 
 
 SLACK_PATIENCE = Patience(pace_s=1.0)
@@ -89,6 +101,7 @@ class Surroundings:
     sleep: Callable[[float], Awaitable[None]]
     jitter: Callable[[], float]
     write: Callable[[str], None]
+    memory: Memory
 
 
 Maker = Callable[[Config, Secrets, Surroundings], Wired]
@@ -100,35 +113,53 @@ def wire(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
     return Wired(
         [receiver for wired in made for receiver in wired.receivers],
         [series for wired in made for series in wired.series],
+        [loop for wired in made for loop in wired.alertmanagers],
     )
 
 
 def _slack(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
-    from alerter.notify.console import SlackConsole
+    """By bot token, else by webhook, else shown on the console."""
     from alerter.notify.json_template import TemplateProblem
-    from alerter.notify.slack import SlackWebhook
-    from alerter.notify.slack_message import SlackMessage
 
-    slack = config.slack
+    receiver: Receiver
     try:
-        if secrets.slack_webhook_url:
-            receiver: Receiver = SlackWebhook(
-                secrets.slack_webhook_url,
-                slack.channel,
-                slack.username,
-                slack.icon_emoji,
-                slack.template,
-                now=world.now,
-            )
-            return Wired([WiredReceiver(receiver, SLACK_PATIENCE)])
-        message = SlackMessage(slack.channel, slack.username, slack.icon_emoji, slack.template)
+        if secrets.slack_bot_token:
+            receiver = _slack_bot(config, secrets.slack_bot_token, world)
+        elif secrets.slack_webhook_url:
+            receiver = _slack_webhook(config, secrets.slack_webhook_url, world)
+        else:
+            from alerter.notify.console import SlackConsole
+
+            return Wired([WiredReceiver(SlackConsole(_slack_message(config), world.write), PATIENCE)])
     except OSError as err:
-        raise ReceiverError(f"slack.template: {slack.template}: {err.strerror or type(err).__name__}") from None
+        raise ReceiverError(f"slack.template: {config.slack.template}: {err.strerror or type(err).__name__}") from None
     except TemplateProblem as err:
         raise ReceiverError(f"slack.template: {err}") from None
     except ValueError as err:
-        raise ReceiverError(f"SLACK_WEBHOOK_URL: {err}") from None
-    return Wired([WiredReceiver(SlackConsole(message, world.write), PATIENCE)])
+        setting = "slack" if secrets.slack_bot_token else "SLACK_WEBHOOK_URL"
+        raise ReceiverError(f"{setting}: {err}") from None
+    return Wired([WiredReceiver(receiver, SLACK_PATIENCE)])
+
+
+def _slack_message(config: Config) -> SlackMessage:
+    from alerter.notify.slack_message import SlackMessage
+
+    slack = config.slack
+    return SlackMessage(slack.channel, slack.username, slack.icon_emoji, slack.template)
+
+
+def _slack_webhook(config: Config, url: str, world: Surroundings) -> Receiver:
+    from alerter.notify.slack import SlackWebhook
+
+    slack = config.slack
+    return SlackWebhook(url, slack.channel, slack.username, slack.icon_emoji, slack.template, now=world.now)
+
+
+def _slack_bot(config: Config, token: str, world: Surroundings) -> Receiver:
+    from alerter.notify.slack_bot import API_URL, SlackBot
+
+    url = config.slack.api_url or API_URL
+    return SlackBot(token, _slack_message(config), world.memory, api_url=url, now=world.now)
 
 
 def _datadog(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
@@ -163,5 +194,28 @@ def _datadog(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
     return Wired([WiredReceiver(receiver, PATIENCE, EVENT_POLICY, inhibited=False)], [series])
 
 
-MAKERS: Sequence[Maker] = (_slack, _datadog)
+def _webhook(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
+    if not secrets.webhook_url:
+        return Wired([])
+    from alerter.notify.webhook import Webhook
+
+    try:
+        return Wired([WiredReceiver(Webhook(secrets.webhook_url, now=world.now), PATIENCE)])
+    except ValueError as err:
+        raise ReceiverError(f"ALERT_WEBHOOK_URL: {err}") from None
+
+
+def _alertmanager(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
+    if not config.alertmanager.url:
+        return Wired([])
+    from alerter.notify.alertmanager import Alertmanager
+
+    try:
+        poster = Alertmanager(config.alertmanager.url, now=world.now)
+    except ValueError as err:
+        raise ReceiverError(f"alertmanager.url: {err}") from None
+    return Wired([], [], [AlertmanagerLoop(poster, config.evaluation.seconds("resend_delay"), world.now)])
+
+
+MAKERS: Sequence[Maker] = (_slack, _datadog, _webhook, _alertmanager)
 """The table."""

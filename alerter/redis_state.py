@@ -1,6 +1,6 @@
 """State kept in Redis: one hash for each kind, one sorted set for the history, every flush one MULTI.
 
-<prefix>:rule, <prefix>:told, <prefix>:silence    hash  key -> msgpack
+<prefix>:rule, :told, :silence, :note             hash  key -> msgpack, or text
 <prefix>:history                                  zset  score t -> 8-byte sequence number + msgpack
 """
 

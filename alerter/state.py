@@ -35,6 +35,7 @@ class Kind(StrEnum):
     RULE = "rule"
     TOLD = "told"
     SILENCE = "silence"
+    NOTE = "note"
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +187,16 @@ class Store:
     def put_silence(self, key: str, silence: object | None) -> None:
         """Keep a silence; None forgets it."""
         self._put((Kind.SILENCE, key), None if silence is None else _encode(silence))
+
+    def note(self, key: str) -> str | None:
+        """A short text that somebody kept under a name."""
+        with self._lock:
+            kept = self._entries.get((Kind.NOTE, key))
+        return None if kept is None else kept.decode("utf-8", "replace")
+
+    def put_note(self, key: str, text: str | None) -> None:
+        """Keep a short text; None forgets it."""
+        self._put((Kind.NOTE, key), None if text is None else text.encode("utf-8", "replace"))
 
     # -- history ----------------------------------------------------------------------------------
 
