@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Iterable
 from typing import Any, TypeAlias
 
@@ -30,9 +29,9 @@ class Alertmanager:
         url: str,
         ends_after_s: float = 240.0,
         *,
+        now: Callable[[], float],
         name: str = "alertmanager",
         limit_s: float = LIMIT_S,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
         self._ends_after_s = ends_after_s

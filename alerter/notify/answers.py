@@ -30,7 +30,7 @@ class Answer:
         """The body as a JSON object, {} if it is none."""
         try:
             parsed = json.loads(self.body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return {}
         return parsed if isinstance(parsed, dict) else {}
 
@@ -59,11 +59,19 @@ def retry_after_s(answer: Answer, now_s: float) -> float | None:
     header = answer.headers.get("retry-after", "")
     wait = _number(header)
     if wait is None and header:
-        date = email.utils.parsedate_tz(header)
-        wait = email.utils.mktime_tz(date) - now_s if date else None
+        wait = _until(header, now_s)
     if wait is None:
         wait = _number(answer.json().get("retry_after"))
     return None if wait is None else min(max(wait, 0.0), 3600.0)
+
+
+def _until(date: str, now_s: float) -> float | None:
+    """Seconds from now to an HTTP date, None if it is none."""
+    parsed = email.utils.parsedate_tz(date)
+    try:
+        return email.utils.mktime_tz(parsed) - now_s if parsed else None
+    except (ValueError, OverflowError):
+        return None
 
 
 def _number(given: object) -> float | None:

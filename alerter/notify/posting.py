@@ -29,8 +29,7 @@ class Poster:
         secrets: Sequence[str] = (),
     ) -> None:
         """`secrets` are those beside the URL. Raises ValueError, without the URL, if it is none."""
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or UNPRINTABLE.search(url) or " " in url:
+        if not _is_url(url):
             raise ValueError("not an http or https URL")
         self._url = url
         self._headers = dict(headers or {})
@@ -71,6 +70,15 @@ class Poster:
             text, complete = _read(response)
             names = {name.lower(): value for name, value in response.headers.items()}
         return Answer(response.status_code, names, text, complete), ""
+
+
+def _is_url(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        named = bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
+    return named and parts.scheme in ("http", "https") and not UNPRINTABLE.search(text) and " " not in text
 
 
 def _session() -> requests.Session:

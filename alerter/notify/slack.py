@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from typing import Any
 
@@ -30,9 +29,9 @@ class SlackWebhook:
         icon_emoji: str = ":robot_face:",
         template: str = "",
         *,
+        now: Callable[[], float],
         name: str = "slack",
         limit_s: float = LIMIT_S,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
         self._message = SlackMessage(channel, username, icon_emoji, template)

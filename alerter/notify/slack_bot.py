@@ -6,7 +6,6 @@ Source: api.slack.com, chat.postMessage, chat.update; an answer with the status 
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable
 from typing import Any, Protocol
 
@@ -42,10 +41,10 @@ class SlackBot:
         message: SlackMessage,
         memory: Memory,
         *,
+        now: Callable[[], float],
         api_url: str = API_URL,
         name: str = "slack-bot",
         limit_s: float = LIMIT_S,
-        now: Callable[[], float] = time.time,
     ) -> None:
         if not token.isascii() or not token.isprintable() or " " in token or not token:
             raise ValueError("SLACK_BOT_TOKEN: it holds characters that no token has")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -25,9 +24,9 @@ class Webhook:
         self,
         url: str,
         *,
+        now: Callable[[], float],
         name: str = "webhook",
         limit_s: float = LIMIT_S,
-        now: Callable[[], float] = time.time,
     ) -> None:
         self._name = name
         self._poster = Poster(url, limit_s=limit_s)

@@ -40,7 +40,7 @@ def test_a_real_alertmanager_holds_what_fires_and_forgets_what_has_resolved(serv
 
 def test_an_alertmanager_that_refuses_is_told_apart_from_one_that_is_away(servers: Servers) -> None:
     running = servers.alertmanager()
-    receiver = Alertmanager(running.url)
+    receiver = Alertmanager(running.url, now=lambda: AT)
     with pytest.raises(DeliveryError) as caught:
         receiver.post([(alert(), AT, AT - 3600)])
     assert not caught.value.retryable

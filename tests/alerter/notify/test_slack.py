@@ -170,7 +170,7 @@ def test_a_template_that_cannot_work_is_refused_when_loaded(tmp_path: Path, sour
 def test_a_template_that_fails_on_one_notification_is_a_permanent_error(slack: FakeSlack, tmp_path: Path) -> None:
     file = tmp_path / "mine.j2"
     file.write_text('{"text": "{{ 1 // (0 if alert.server == "web-99" else 1) }}"}')
-    receiver = SlackWebhook(slack.webhook, template=str(file))
+    receiver = SlackWebhook(slack.webhook, template=str(file), now=lambda: AT)
     error = refused(receiver, notification(alert("web-99")))
     assert not error.retryable
     assert "ZeroDivisionError" in str(error)
@@ -195,6 +195,8 @@ def test_a_template_that_fails_on_one_notification_is_a_permanent_error(slack: F
         (Status(500, "<html>oops</html>"), True, None, "500"),
         (Status(503, "", {"Retry-After": "3"}), True, 3.0, "503"),
         (Status(408), True, None, "408"),
+        (Status(500, "[" * 60_000), True, None, "500 " + "[" * 100),
+        (Status(429, "", {"Retry-After": "Tue, 14 Nov 99999999999 22:13:50 GMT"}), True, None, "429"),
         (Status(200, '{"ok":false,"error":"ratelimited"}', {"Retry-After": "2"}), True, 2.0, "200 ratelimited"),
         (Status(200, '{"ok":false,"error":"invalid_auth"}'), False, None, "200 invalid_auth"),
         (Status(200, "<html>log in</html>"), True, None, "200, but the answer is not Slack's"),
@@ -237,7 +239,7 @@ def test_a_message_accepted_with_a_body_that_never_ends_is_not_sent_again(slack:
 
 
 def test_a_receiver_that_is_not_there_is_tried_again_later() -> None:
-    error = refused(SlackWebhook(f"http://127.0.0.1:{free_port()}/services/T0/B0/secretsecret"))
+    error = refused(SlackWebhook(f"http://127.0.0.1:{free_port()}/services/T0/B0/secretsecret", now=lambda: AT))
     assert error.retryable
     assert "refused" in str(error)
 
@@ -262,9 +264,18 @@ def test_the_webhooks_url_is_in_no_error_and_no_log(
 
 
 @pytest.mark.parametrize(
-    "url", ["", "hooks.slack.com/services/secretsecret", "ftp://secretsecret/x", "http://", "http://a b"]
+    "url",
+    [
+        "http://[::1/x",
+        "http://a:99999/secretsecret",
+        "",
+        "hooks.slack.com/services/secretsecret",
+        "ftp://secretsecret/x",
+        "http://",
+        "http://a b",
+    ],
 )
 def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="not an http or https URL") as caught:
-        SlackWebhook(url)
+        SlackWebhook(url, now=lambda: AT)
     assert "secretsecret" not in str(caught.value)
