@@ -62,6 +62,13 @@ class DatadogClient:
         deflate = MetricContentEncoding("deflate")  # type: ignore[no-untyped-call]  # the client is untyped
         self._call(partial(submit, body=payload, content_encoding=deflate))
 
+    def submit_checks(self, checks: Any) -> None:
+        """Returns once the service checks are accepted. Raises DeliveryError."""
+        from datadog_api_client.v1.api.service_checks_api import ServiceChecksApi
+
+        submit = ServiceChecksApi(self._api()).submit_service_check  # type: ignore[no-untyped-call]  # the client is untyped
+        self._call(partial(submit, body=checks))
+
     def _api(self) -> Any:
         with self._making:
             if self._client is None:

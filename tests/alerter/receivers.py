@@ -116,6 +116,12 @@ class FakeReceiver:
         """What to do with the next requests, one each."""
         self._script.extend(faults)
 
+    def forget(self) -> None:
+        """As if it had just started."""
+        self._script.clear()
+        self.requests.clear()
+        self.accepted.clear()
+
     def refusal(self, request: Request) -> Status | None:
         """Why the real one would not take it."""
         raise NotImplementedError
@@ -291,7 +297,11 @@ class FakeDatadog(FakeReceiver):
     """The v1 intake of series and events, checking the key and, given the schemas, every body against them."""
 
     good = Status(202, '{"status":"ok"}', {"Content-Type": "application/json"})
-    kinds: Mapping[str, str] = {"/api/v1/series": "v1.MetricsPayload", "/api/v1/events": "v1.EventCreateRequest"}
+    kinds: Mapping[str, str] = {
+        "/api/v1/series": "v1.MetricsPayload",
+        "/api/v1/events": "v1.EventCreateRequest",
+        "/api/v1/check_run": "v1.ServiceChecks",
+    }
 
     def __init__(
         self, key: str = "0123456789abcdef0123456789abcdef", schemas: Path | None = None, port: int = 0
@@ -307,12 +317,17 @@ class FakeDatadog(FakeReceiver):
     @property
     def series(self) -> list[dict[str, Any]]:
         """All accepted series."""
-        return [series for body in self.accepted for series in body.get("series", [])]
+        return [series for body in self.accepted if "series" in body for series in body["series"]]
 
     @property
     def events(self) -> list[dict[str, Any]]:
         """All accepted events."""
         return [body for body in self.accepted if "title" in body]
+
+    @property
+    def checks(self) -> list[dict[str, Any]]:
+        """All accepted service checks."""
+        return [check for body in self.accepted if isinstance(body, list) for check in body]
 
     def refusal(self, request: Request) -> Status | None:
         if request.headers.get("dd-api-key") != self.key:

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alerter.model import DeliveryError
+from alerter.notify.datadog_checks import DatadogChecks
 from alerter.notify.datadog_client import DatadogClient, api_url
 from alerter.notify.datadog_events import DatadogEvents, event_of
 from alerter.notify.datadog_names import metric, tag, tags
@@ -109,6 +110,19 @@ def test_what_was_accepted_of_a_notification_is_not_sent_again(datadog: FakeData
     assert ["web-02" in event["title"] for event in datadog.events] == [True, False]
     receiver.send(told)
     assert len(datadog.requests) == 7
+
+
+def test_alerts_become_service_checks_in_one_request(datadog: FakeDatadog) -> None:
+    told = notification(alert("web-01"), alert("web-02", severity="warning"), resolved("web-03"))
+    DatadogChecks(client(datadog)).send(told)
+    assert len(datadog.requests) == 1
+    first, second, third = datadog.checks
+    assert first["check"] == "openmanager.alert"
+    assert first["host_name"] == "openmanager-v5"
+    assert first["timestamp"] == int(AT)
+    assert first["message"] == "Critical CPU usage on web-01 (97.3%)"
+    assert [check["status"] for check in (first, second, third)] == [2, 1, 0]
+    assert "server:web-03" in third["tags"]
 
 
 def test_series_have_the_specified_form(datadog: FakeDatadog) -> None:
