@@ -112,7 +112,7 @@ def _append_axis(out: bytearray, t_ms: Times) -> None:
         return
     out.append(1)
     append_varint(out, len(t_ms))
-    _append_sized(out, columns.compress(np.ascontiguousarray(t_ms, np.int64), 1))
+    _append_sized(out, columns.compress(np.diff(t_ms, n=1, prepend=0)))
 
 
 def _read_axis(data: bytes, at: int) -> tuple[Times, int]:
@@ -123,7 +123,7 @@ def _read_axis(data: bytes, at: int) -> tuple[Times, int]:
         return start + step * np.arange(count, dtype=np.int64), at
     count, at = read_varint(data, at + 1)
     packed, at = _read_sized(data, at)
-    t_ms: NDArray[np.int64] = columns.decompress(packed, count)
+    t_ms: NDArray[np.int64] = np.cumsum(columns.decompress(packed, count).astype(np.int64))
     return t_ms, at
 
 

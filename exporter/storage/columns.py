@@ -2,11 +2,14 @@
 
     column    varint: size, deflated: code: 1 a slot | order: 1 a slot | group: 1 a slot | planes of the first number
               (8 a slot) and the second step (8 a slot) | per exception: planes of position: 8, bits: 8
-              varint: groups | per group: varint: size, pcodec of its slots' numbers, slot after slot
+              varint: groups | per group: varint: size, numbers of its slots, slot after slot
+    numbers   varint: divisor | pcodec of the numbers divided by it, as narrow as they are
+              of FLOATS: 0 | pcodec of the floats; or 1 | pcodec of their bits
 
 A slot's code says how its floats are numbers (see `decimals`). Its order says what of the numbers is kept: CONSTANT
 (all equal the first), 0 (the numbers less the first), 1 (their steps), 2 (the steps of their steps), FLOATS (the
-floats themselves, which pcodec knows to split). Slots of like order and like size of steps share a group, so that
+floats themselves, which pcodec knows to split). REFERS added to an order: of the numbers less those of the slot
+before, as a histogram's cumulative buckets like it. Slots of like order and like size of steps share a group, so that
 each pcodec chunk has one distribution to learn. A float that its slot's code cannot hold is an exception, its place
 taken by the number before it.
 """
@@ -25,26 +28,28 @@ from exporter.storage.decimals import MAX_DECIMALS, RAW, Codes, Numbers, to_numb
 if TYPE_CHECKING:
     from exporter.model import Mask, Samples
 
-CONSTANT, FLOATS = 3, 4
+CONSTANT, FLOATS, REFERS = 3, 4, 8
 _LEVEL = 10
 _MAX_EXCEPTIONS = 0.2  # of a slot's samples, before its floats are kept as they are
 _SMALL_GROUP = 1500
+_LONGEST_CHAIN = 64
+_WORTH_BITS = 0.25  # what a reference must save, as the estimate is none of the best
+_TAPS = 4  # of the linear prediction that pcodec tries
+_FEWEST, _MOST, _BATCH = 500, 1 << 18, 256  # numbers for that; it fails on a last batch of fewer than its taps
 
 
 def encode(values: Samples, present: Mask | None) -> bytes:
     """The bytes of a column. values: (n, m); what is absent is not kept."""
     values = _filled(np.ascontiguousarray(values, np.float64), present)
-    slots, instants = values.shape
+    instants = values.shape[1]
     if not values.size:
         return b""
     codes = _codes(values)
     numbers, exact = to_numbers(values, np.repeat(codes[:, None], instants, axis=1))
     where = np.flatnonzero(~exact)
-    numbers = _carried(numbers, exact)
-    orders, cost = _orders(numbers)
-    orders[(codes == RAW) & (orders != CONSTANT)] = FLOATS
-    groups = _groups(orders, cost, instants)
-    steps = np.where(orders == 2, numbers[:, min(1, instants - 1)] - numbers[:, 0], 0)
+    numbers, orders, cost = _residuals(_carried(numbers, exact), codes)
+    groups = _groups(orders & ~np.uint8(REFERS), cost, instants)
+    steps = np.where(orders & 7 == 2, numbers[:, min(1, instants - 1)] - numbers[:, 0], 0)
     table = b"".join(
         (
             codes.tobytes() + orders.tobytes() + groups.tobytes(),
@@ -53,16 +58,12 @@ def encode(values: Samples, present: Mask | None) -> bytes:
         )
     )
     out = bytearray()
-    packed = zlib.compress(table, 9)
-    append_varint(out, len(packed))
-    out += packed
-    count = int(groups.max()) if slots else 0
+    _append_sized(out, zlib.compress(table, 9))
+    count = int(groups.max())
     append_varint(out, count)
     for group in range(1, count + 1):
         members = np.flatnonzero(groups == group)
-        data = _group(values[members], numbers[members], int(orders[members[0]]))
-        append_varint(out, len(data))
-        out += data
+        _append_sized(out, _group(values[members], numbers[members], int(orders[members[0]]) & 7))
     return bytes(out)
 
 
@@ -78,16 +79,21 @@ def decode(data: bytes, shape: tuple[int, int]) -> Samples:
     step = _from_planes(table, 11 * slots, slots)
     exceptions = (len(table) - 19 * slots) // 16
     count, at = read_varint(data, at + size)
-    values = np.empty(shape)
-    flat = orders == CONSTANT
-    values[flat] = to_values(first[flat], codes[flat])[:, None]
+    numbers = np.repeat(first[:, None], instants, axis=1)
+    floats = []
     for group in range(1, count + 1):
         size, at = read_varint(data, at)
         members = np.flatnonzero(groups == group)
-        values[members] = _ungroup(
-            data[at : at + size], int(orders[members[0]]), instants, codes[members], first[members], step[members]
-        )
+        order = int(orders[members[0]]) & 7
+        if order == FLOATS:
+            floats.append((members, _floats_of(data[at : at + size], (len(members), instants))))
+        else:
+            numbers[members] = _summed(data[at : at + size], order, instants, first[members], step[members])
         at += size
+    _resolve(numbers, orders)
+    values = to_values(numbers, codes[:, None])
+    for members, found in floats:
+        values[members] = found
     if exceptions:
         where = np.cumsum(_from_planes(table, 19 * slots, exceptions))
         values.reshape(-1)[where] = _from_planes(table, 19 * slots + 8 * exceptions, exceptions).view(np.float64)
@@ -131,14 +137,47 @@ def _carried(numbers: Numbers, exact: Mask) -> Numbers:
     return numbers
 
 
+def _residuals(numbers: Numbers, codes: Codes) -> tuple[Numbers, NDArray[np.uint8], NDArray[np.float64]]:
+    """What is to be kept of each slot: (numbers, less those of the slot before where that is better; order; cost)."""
+    orders, cost = _orders(numbers)
+    orders[(codes == RAW) & (orders != CONSTANT)] = FLOATS
+    if len(numbers) < 2:
+        return numbers, orders, cost
+    apart = numbers[1:] - numbers[:-1]
+    apart_orders, apart_cost = _orders(apart)
+    better = (apart_cost + _WORTH_BITS < cost[1:]) & (codes[1:] == codes[:-1]) & (codes[1:] != RAW)
+    refers = np.flatnonzero(better) + 1
+    refers = refers[_depths(refers, len(numbers))[refers] % _LONGEST_CHAIN > 0]
+    residuals = numbers.copy()
+    residuals[refers] = apart[refers - 1]
+    orders[refers] = apart_orders[refers - 1] | REFERS
+    cost[refers] = apart_cost[refers - 1]
+    return residuals, orders, cost
+
+
+def _depths(refers: NDArray[np.int64], slots: int) -> NDArray[np.int64]:
+    """For each slot how many references lead from it to one that has none."""
+    own = np.ones(slots, np.bool_)
+    own[refers] = False
+    return np.arange(slots) - np.maximum.accumulate(np.where(own, np.arange(slots), 0))
+
+
+def _resolve(numbers: Numbers, orders: NDArray[np.uint8]) -> None:
+    """Add to each slot that refers the one before it, in place."""
+    refers = np.flatnonzero(orders & REFERS)
+    if len(refers):
+        depths = _depths(refers, len(orders))[refers]
+        for depth in range(1, int(depths.max()) + 1):
+            slots = refers[depths == depth]
+            numbers[slots] += numbers[slots - 1]
+
+
 def _orders(numbers: Numbers) -> tuple[NDArray[np.uint8], NDArray[np.float64]]:
     """For each slot the order whose numbers are smallest, and their bits each, about."""
-    costs = [_bits(_differences(numbers, order)) for order in range(3)]
-    stacked = np.stack(costs)
-    orders = np.argmin(stacked, axis=0).astype(np.uint8)
-    cost = stacked.min(axis=0)
+    costs = np.stack([_bits(_differences(numbers, order)) for order in range(3)])
+    orders = np.argmin(costs, axis=0).astype(np.uint8)
     orders[(numbers == numbers[:, :1]).all(axis=1)] = CONSTANT
-    return orders, cost
+    return orders, costs.min(axis=0)
 
 
 def _bits(numbers: Numbers) -> NDArray[np.float64]:
@@ -176,11 +215,15 @@ def _groups(orders: NDArray[np.uint8], cost: NDArray[np.float64], instants: int)
 def _group(values: Samples, numbers: Numbers, order: int) -> bytes:
     if order == FLOATS:
         return _floats(values)
-    return compress(np.ascontiguousarray(_differences(numbers, order)).reshape(-1), 0)
+    kept = np.ascontiguousarray(_differences(numbers, order)).reshape(-1)
+    divisor = max(int(np.gcd.reduce(kept)), 1)
+    out = bytearray()
+    append_varint(out, divisor)
+    return bytes(out) + compress(kept // divisor)
 
 
 def _floats(values: Samples) -> bytes:
-    """pcodec of floats in its own way, led by 0; as ordered bits, led by 1, where that is not bit-exact."""
+    """pcodec of floats in its own way, led by 0; of their bits, led by 1, where that is not bit-exact."""
     from pcodec import ChunkConfig, DeltaSpec, standalone
 
     flat = np.ascontiguousarray(values).reshape(-1)
@@ -191,19 +234,25 @@ def _floats(values: Samples) -> bytes:
     packed = min(tries, key=len)
     if np.array_equal(standalone.simple_decompress(packed).view(np.uint64), flat.view(np.uint64)):
         return b"\0" + packed
-    return b"\1" + compress(flat.view(np.int64), 0)
+    return b"\1" + compress(flat.view(np.int64))
 
 
-def _ungroup(
-    data: bytes, order: int, instants: int, codes: Codes, first: Numbers, step: Numbers
-) -> NDArray[np.float64]:
-    slots = len(codes)
-    if order == FLOATS:
-        flat = decompress(data[1:], slots * instants)
-        floats: NDArray[np.float64] = flat.view(np.float64).reshape(slots, instants)
-        return floats
+def _floats_of(data: bytes, shape: tuple[int, int]) -> NDArray[np.float64]:
+    found = decompress(data[1:], shape[0] * shape[1])
+    if data[:1] == b"\1":
+        found = found.astype(np.int64)
+    floats: NDArray[np.float64] = found.view(np.float64).reshape(shape)
+    return floats
+
+
+def _summed(data: bytes, order: int, instants: int, first: Numbers, step: Numbers) -> Numbers:
+    """The numbers of a group's slots: (slots, instants)."""
+    divisor, at = read_varint(data, 0)
+    slots = len(first)
     kept = max(instants - max(order, 1), 0)
-    steps = decompress(data, slots * kept).reshape(slots, kept)
+    steps = decompress(data[at:], slots * kept).astype(np.int64).reshape(slots, kept)
+    if divisor > 1:
+        steps *= divisor
     numbers = np.empty((slots, instants), np.int64)
     numbers[:, 0] = first
     if order == 0:
@@ -216,15 +265,23 @@ def _ungroup(
         numbers[:, 2:] = steps
         np.cumsum(numbers[:, 1:], axis=1, out=numbers[:, 1:])
         np.cumsum(numbers, axis=1, out=numbers)
-    return to_values(numbers, codes[:, None])
+    return numbers
 
 
-def compress(numbers: Numbers, order: int) -> bytes:
-    """pcodec of whole numbers, or of their differences of an order."""
-    from pcodec import ChunkConfig, DeltaSpec, standalone
+def compress(numbers: Numbers) -> bytes:
+    """pcodec of whole numbers, as narrow as they fit, as they are or as what a linear prediction leaves of them."""
+    from pcodec import ChunkConfig, DeltaSpec, ModeSpec, standalone
 
-    spec: Any = DeltaSpec.try_consecutive(order) if order else DeltaSpec.no_op()
-    return bytes(standalone.simple_compress(numbers, ChunkConfig(compression_level=_LEVEL, delta_spec=spec)))
+    configs = [ChunkConfig(compression_level=_LEVEL, delta_spec=DeltaSpec.no_op())]
+    for narrow in (np.int16, np.int32):
+        bounds = np.iinfo(narrow)
+        if len(numbers) and bounds.min <= numbers.min() and numbers.max() <= bounds.max:
+            numbers = numbers.astype(narrow)
+            if _FEWEST <= len(numbers) <= _MOST and not 0 < len(numbers) % _BATCH <= _TAPS:
+                spec = DeltaSpec.try_conv1(_TAPS)
+                configs.append(ChunkConfig(compression_level=_LEVEL, delta_spec=spec, mode_spec=ModeSpec.classic()))
+            break
+    return min((bytes(standalone.simple_compress(numbers, config)) for config in configs), key=len)
 
 
 def decompress(data: bytes, count: int) -> Any:
@@ -236,6 +293,11 @@ def decompress(data: bytes, count: int) -> Any:
     if found != count:
         raise ValueError(f"{count} numbers expected, {found} found")
     return np.empty(0, np.int64) if numbers is None else numbers
+
+
+def _append_sized(out: bytearray, data: bytes) -> None:
+    append_varint(out, len(data))
+    out += data
 
 
 def _planes(numbers: NDArray[np.int64]) -> bytes:

@@ -125,6 +125,19 @@ def test_columns_read_back(matrix: NDArray[np.uint64], random: object, walks: bo
     assert np.array_equal(back.view(np.uint64), np.ascontiguousarray(values).view(np.uint64))
 
 
+COUNTS = [*range(500, 800), 1_020, 1_024, 1_025, 1_028, 1_029, 262_143, 262_144, 262_145, 262_149, 300_000]
+
+
+def test_numbers_of_any_count_and_spread_read_back() -> None:
+    random = np.random.default_rng(10)
+    for count in COUNTS:
+        spread = 10 ** int(random.integers(0, 12))
+        numbers = random.integers(-spread, spread, count) // int(random.choice([1, 7, 4096])) * 4096
+        if count % 3 == 0:
+            numbers = np.where(random.random(count) < 0.01, numbers, 0)
+        assert np.array_equal(columns.decompress(columns.compress(numbers), count), numbers)
+
+
 @given(_matrices(5, 30), st.data())
 @settings(deadline=None)
 def test_blocks_read_back(matrix: NDArray[np.uint64], data: st.DataObject) -> None:
@@ -226,6 +239,21 @@ def test_segments_read_back_under_the_digest_of_their_content(rows: list[tuple[s
 def test_segments_without_labels_keep_their_count() -> None:
     made, data = segment.encode(SeriesIndex(Family("x", MetricType.GAUGE, ""), "x", (), ((),)))
     assert segment.decode(made.digest, data).index.rows == ((),)
+
+
+def test_a_histogram_s_buckets_cost_little_more_than_what_tells_them_apart() -> None:
+    random = np.random.default_rng(11)
+    buckets = np.cumsum(random.poisson(3.0, (12, 480)), axis=1).astype(float)
+    cumulative = np.cumsum(buckets, axis=0)
+    apart, together = columns.encode(buckets, None), columns.encode(cumulative, None)
+    assert np.array_equal(columns.decode(together, cumulative.shape), cumulative)
+    assert len(together) < 1.1 * len(apart)
+
+
+def test_a_long_chain_of_slots_that_refer_to_each_other_reads_back() -> None:
+    random = np.random.default_rng(12)
+    values = np.cumsum(random.poisson(2.0, (400, 50)), axis=0).astype(float) + np.cumsum(random.poisson(900.0, 50))
+    assert np.array_equal(columns.decode(columns.encode(values, None), values.shape), values)
 
 
 def test_real_series_take_less_than_two_bytes_a_sample(shared: Path) -> None:
