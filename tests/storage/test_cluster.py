@@ -1,0 +1,82 @@
+"""A Redis Cluster of three nodes on loopback keeps what one Redis would."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Iterator
+
+import pytest
+
+from exporter.storage.database import Database
+from exporter.storage.open import open_store
+from tests.servers import Running, Servers, free_port, wait_until
+from tests.storage.fleet import Fleet, everything
+
+SLOTS = 16_384
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
+    """Three masters that share the slots."""
+    import redis
+
+    with Servers(tmp_path_factory.mktemp("cluster")) as servers:
+        nodes = []
+        for _ in range(3):
+            port, bus = free_port(), free_port()
+            options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-config-file", f"nodes-{port}")
+            nodes.append((servers.redis(*options, port=port), bus))
+        admins = [redis.Redis(port=node.port) for node, _ in nodes]
+        for number, admin in enumerate(admins):
+            first, last = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
+            admin.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            for other, bus in nodes:
+                admin.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+        for node, _ in nodes:
+            wait_until(lambda port=node.port: _whole(port), "the cluster")  # type: ignore[misc]  # a default argument
+        yield [node for node, _ in nodes]
+
+
+def _whole(port: int) -> bool:
+    """Whether a node knows the three of them, and an owner for every slot."""
+    import redis
+
+    with redis.Redis(port=port) as admin:
+        info = admin.execute_command("CLUSTER", "INFO")
+    return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
+
+
+@pytest.mark.parametrize("form", ["redis+cluster://127.0.0.1:{}/0", "redis://127.0.0.1:{}/0?cluster=true"])
+def test_a_cluster_keeps_frames_and_blocks(cluster: list[Running], form: str) -> None:
+    url, fleet = form.format(cluster[0].port), Fleet()
+    database = Database(open_store(url, form[:10]))
+    fleet.run(database, 500)
+    assert database.settle()
+    assert everything(database) == fleet.said
+    database.close()
+    again = Database(open_store(form.format(cluster[1].port), form[:10]))
+    assert everything(again) == fleet.said
+    assert again.stats().blocks == 4
+    fleet.run(again, 10)
+    assert again.flush()
+    again.expire(fleet.t_ms + 2**40)
+    assert again.settle()
+    assert again.stats().blocks == 0
+    again.close()
+
+
+def test_a_cluster_that_loses_a_node_is_waited_for(cluster: list[Running]) -> None:
+    url, fleet = f"redis+cluster://127.0.0.1:{cluster[0].port}/0", Fleet()
+    database = Database(open_store(url, "frozen"), first_retry_s=0.05)
+    fleet.run(database, 20)
+    assert database.flush()
+    cluster[2].process.send_signal(signal.SIGSTOP)
+    fleet.run(database, 20)
+    wait_until(lambda: database.stats().store_away, "the silent node to be noticed")
+    assert everything(database) == fleet.said
+    cluster[2].process.send_signal(signal.SIGCONT)
+    assert database.flush(60)
+    database.close()
+    again = Database(open_store(url, "frozen"))
+    assert everything(again) == fleet.said
+    again.close()
