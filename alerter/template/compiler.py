@@ -18,12 +18,18 @@ Body: TypeAlias = tuple[Walk, int]
 """A template: how to walk it, and how many variables it has."""
 
 
-def compile_tree(tree: nodes.Tree) -> Body:
-    """The text's own body; the templates it defines are bound into it."""
+def compile_tree(tree: nodes.Tree, variables: Sequence[str] = ()) -> Body:
+    """The text's own body, which starts with these variables in the slots after `$`.
+
+    The templates that it defines are bound into it.
+    """
     bodies: dict[str, Body] = {}
     for name, body in tree.defined.items():
         bodies[name] = _Compiler(bodies).template(body)
-    return _Compiler(bodies).template(tree.root)
+    compiler = _Compiler(bodies)
+    for name in variables:
+        compiler.declared(name, assigns=False)
+    return compiler.template(tree.root)
 
 
 class _Compiler(Expressions):

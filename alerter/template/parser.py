@@ -11,11 +11,13 @@ from alerter.template.quoting import quote, unquote
 from alerter.template.stream import Stream
 
 
-def parse_tree(name: str, text: str, functions: Collection[str]) -> nodes.Tree:
-    """The tree of a template called `name` that may call these functions. Raises TemplateError."""
+def parse_tree(name: str, text: str, functions: Collection[str], variables: Collection[str]) -> nodes.Tree:
+    """The tree of a template that may call these functions and starts with these variables. Raises TemplateError."""
     stream = Stream(name, text)
     defined: dict[str, nodes.List] = {}
-    root = _Parser(stream, functions, defined).parse()
+    parser = _Parser(stream, functions, defined)
+    parser.variables += variables
+    root = parser.parse()
     return nodes.Tree(root, defined)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from alerter.template.errors import TemplateError
 from alerter.template.functions import Context
-from alerter.template.nodes import Node
+from alerter.template.nodes import Dot, Node
 from alerter.template.printing import MAX_LENGTH
 from alerter.template.quoting import quote, to_bytes
 from alerter.template.values import Value
@@ -15,16 +15,24 @@ MAX_ROUNDS = 100_000
 """How often the bodies of ranges and templates may run in one rendering."""
 
 
+PREAMBLE = (
+    "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
+)
+"""What Prometheus puts before every text. Here the variables just exist, but its error messages count it."""
+
+_START = Dot(0)
+
+
 class State:
     """One rendering. `node` is what is being evaluated, for error messages; `variables` by slot."""
 
     __slots__ = ("context", "depth", "name", "node", "out", "root", "rounds", "size", "text", "variables")
 
-    def __init__(self, name: str, text: str, context: Context, node: Node) -> None:
+    def __init__(self, name: str, text: str, context: Context) -> None:
         self.root = self.name = name
         self.text = text
         self.context = context
-        self.node = node
+        self.node: Node = _START
         self.out: list[str] = []
         self.size = 0
         self.rounds = 0
@@ -49,6 +57,6 @@ class State:
         before = self.text[: self.node.at]
         start = before.rfind("\n") + 1
         line = before.count("\n") + 1
-        column = len(to_bytes(before[start:]))
+        column = len(to_bytes(before[start:])) + (len(PREAMBLE) if line == 1 else 0)
         place = f"template: {self.root}:{line}:{column}: executing {quote(self.name)} at <{self.node}>"
         return TemplateError(f"{place}: {message}", line, len(before) - start)

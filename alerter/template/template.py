@@ -10,17 +10,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import lru_cache
 
-from alerter.template.compiler import compile_tree
+from alerter.template.compiler import Body, compile_tree
 from alerter.template.errors import FunctionError, TemplateError
 from alerter.template.functions import FUNCTIONS, Context, Query
 from alerter.template.parser import parse_tree
 from alerter.template.state import State
 from alerter.template.values import AlertData, StringMap
 
-PREAMBLE = (
-    "{{$labels := .Labels}}{{$externalLabels := .ExternalLabels}}{{$externalURL := .ExternalURL}}{{$value := .Value}}"
-)
-"""What Prometheus puts before every text; positions in its error messages count it."""
+VARIABLES = ("$labels", "$externalLabels", "$externalURL", "$value")
+"""The variables that a text starts with, in the order of their slots after `$`."""
 
 MAX_TEXT = 1 << 18
 """No template is longer, in characters."""
@@ -32,21 +30,16 @@ def no_query(expression: str) -> list[tuple[Mapping[str, str], float]]:
 
 
 class Template:
-    """A parsed template. Rendering it changes nothing; threads may share it."""
+    """A parsed template, compiled when it is rendered first. Rendering changes nothing else; threads may share it."""
 
-    __slots__ = ("_literal", "_root", "_slots", "_text", "_walk", "name", "text")
+    __slots__ = ("_body", "name", "text")
 
     def __init__(self, text: str, name: str) -> None:
         self.name = name
         self.text = text
-        self._text = PREAMBLE + text
-        try:
-            tree = parse_tree(name, self._text, FUNCTIONS)
-        except TemplateError as err:
-            raise _located(err) from None
-        self._root = tree.root
-        self._walk, self._slots = compile_tree(tree)
-        self._literal = "{{" not in text
+        self._body: Body | None = None
+        if "{{" in text:
+            parse_tree(name, text, FUNCTIONS, VARIABLES)
 
     def render(
         self,
@@ -62,18 +55,22 @@ class Template:
 
         Raises TemplateError with Go's message.
         """
-        if self._literal:
+        if "{{" not in self.text:
             return self.text
-        data = AlertData(StringMap(labels), StringMap(external_labels or {}), external_url, value)
-        state = State(self.name, self._text, Context(query, external_url, now_s), self._root)
-        state.variables = [data, *(None for _ in range(self._slots - 1))]
+        walk, slots = self._body or self._compiled()
+        own, external = StringMap(labels), StringMap(external_labels or {})
+        data = AlertData(own, external, external_url, value)
+        state = State(self.name, self.text, Context(query, external_url, now_s))
+        state.variables = [data, own, external, external_url, value, *([None] * (slots - len(VARIABLES) - 1))]
         try:
-            self._walk(state, data)
+            walk(state, data)
         except RecursionError:
             raise state.failure("exceeded maximum depth") from None
-        except TemplateError as err:
-            raise _located(err) from err.__cause__
         return "".join(state.out)
+
+    def _compiled(self) -> Body:
+        self._body = compile_tree(parse_tree(self.name, self.text, FUNCTIONS, VARIABLES), VARIABLES)
+        return self._body
 
     def expand(
         self,
@@ -97,13 +94,6 @@ class Template:
             )
         except TemplateError as err:
             return f"<error expanding template: error executing template {self.name}: {err}>"
-
-
-def _located(err: TemplateError) -> TemplateError:
-    """The error with its place in the text that was given, without the preamble."""
-    if err.line == 1 and err.column is not None:
-        err.column = max(err.column - len(PREAMBLE), 0)
-    return err
 
 
 @lru_cache(maxsize=4096)

@@ -15,7 +15,8 @@ from alerter.template.floats import shortest
 from alerter.template.numbers import parse_float
 from alerter.template.printf import sprintf
 from alerter.template.quoting import quote, unquote
-from alerter.template.template import PREAMBLE, parse
+from alerter.template.state import PREAMBLE
+from alerter.template.template import parse
 
 
 def render(text: str, value: float = 85.5, **labels: str) -> str:
