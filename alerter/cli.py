@@ -1,4 +1,4 @@
-"""`openmanager-alerter`: run | check | backtest. Exit 0 good, 1 a check failed, 2 unusable input."""
+"""`openmanager-alerter`: run | check | test | backtest. Exit 0 good, 1 a check failed, 2 unusable input."""
 
 from __future__ import annotations
 
@@ -72,6 +72,12 @@ def _check(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> i
     return check(files, config, sys.stdout)
 
 
+def _test(flags: argparse.Namespace, _: Config, __: Mapping[str, str]) -> int:
+    from alerter.ruletest import test
+
+    return test(flags.files, sys.stdout)
+
+
 def _backtest(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
     from alerter.past import backtest
     from alerter.querier import QueryError
@@ -100,6 +106,7 @@ def instant(text: str, flag: str) -> float:
 COMMANDS: Mapping[str, Callable[[argparse.Namespace, Config, Mapping[str, str]], int]] = {
     "run": _run,
     "check": _check,
+    "test": _test,
     "backtest": _backtest,
 }
 
@@ -116,6 +123,8 @@ def _parser() -> argparse.ArgumentParser:
     commands.add_parser("run", parents=[common], help="evaluate rules and tell receivers (the default)")
     check = commands.add_parser("check", parents=[common], help="say every mistake of rule files")
     check.add_argument("files", nargs="*", metavar="FILE", help="rule files (default: those of --rules)")
+    test = commands.add_parser("test", parents=[common], help="run unit tests of rules, in promtool's format")
+    test.add_argument("files", nargs="+", metavar="FILE", help="files of tests")
     past = commands.add_parser("backtest", parents=[common], help="run rule files over a Prometheus' past")
     past.add_argument("--start", required=True, help="RFC 3339 or Unix seconds")
     past.add_argument("--end", required=True, help="RFC 3339 or Unix seconds")

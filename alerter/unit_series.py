@@ -1,0 +1,67 @@
+"""Series as promtool's unit tests write them: `up{job="a"}` and `1+2x3 _ stale`.
+
+    1 2.5 NaN     values, one for each interval
+    _ _x3         gaps
+    stale         a stale marker
+    4x3           4 and three times 4 more
+    1+2x3         1 3 5 7        1-2x3         1 -1 -3 -5
+
+`0x3` is 0 and three times 0 more: hexadecimal numbers do not exist here.
+Source: prometheus.io/docs/prometheus/latest/configuration/unit_testing_rules.
+"""
+
+from __future__ import annotations
+
+import re
+import struct
+from collections.abc import Iterator
+
+from exporter.model import STALE_NAN_BITS, Labels, MatchType, make_labels
+from exporter.promql.errors import ParseError
+from exporter.promql.parser import parse_selector
+
+STALE: float = struct.unpack("<d", struct.pack("<Q", STALE_NAN_BITS))[0]
+MOST_VALUES = 10_000_000
+_NUMBER = r"[+-]?(?:(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?|[Ii]nf|[Nn]a[Nn])"
+_REPEATED = re.compile(rf"(?P<first>{_NUMBER})(?P<step>[+-]{_NUMBER.removeprefix('[+-]?')})?x(?P<times>\d+)")
+_PLAIN = re.compile(_NUMBER)
+
+
+def parse_labels(text: str) -> Labels:
+    """The label set that a series' name and matchers write. Raises ValueError."""
+    try:
+        matchers = parse_selector(text)
+    except ParseError as err:
+        raise ValueError(f"series {text!r}: {err}") from None
+    if any(matcher.type is not MatchType.EQUAL for matcher in matchers):
+        raise ValueError(f'series {text!r}: only name="value" makes a label set')
+    return make_labels({matcher.name: matcher.value for matcher in matchers})
+
+
+def parse_values(text: str) -> Iterator[float | None]:
+    """The values, None for a gap, STALE for a marker. Raises ValueError."""
+    if "{{" in text:
+        raise ValueError(f"values {text!r}: native histograms are not supported")
+    count = 0
+    for word in text.split():
+        for value in _word(word, text):
+            count += 1
+            if count > MOST_VALUES:
+                raise ValueError(f"values {text!r}: more than {MOST_VALUES}")
+            yield value
+
+
+def _word(word: str, text: str) -> Iterator[float | None]:
+    if word == "stale":
+        yield STALE
+    elif word == "_" or re.fullmatch(r"_x\d+", word):
+        yield from (None for _ in range(int(word[2:] or 1)))
+    elif _PLAIN.fullmatch(word):
+        yield float(word)
+    elif match := _REPEATED.fullmatch(word):
+        value, step = float(match["first"]), float(match["step"] or "0")
+        for _ in range(int(match["times"]) + 1):
+            yield value
+            value += step
+    else:
+        raise ValueError(f"values {text!r}: {word!r} is not a value")
