@@ -27,11 +27,14 @@ SERIES: dict[str, list[tuple[dict[str, str], float]]] = {
 }
 
 
-def rendered(texts: Sequence[str], folder: Path) -> list[str]:
-    """Each text as Prometheus renders it, for the one element of `cpu > 80`, at the time 0."""
+def rendered(texts: Sequence[str], folder: Path, value: str = "") -> list[str]:
+    """Each text as Prometheus renders it, at the time 0, for the one element of `cpu > 80`.
+
+    Given a value, as a series' value is written, for the one element `one{server="web-01"}` of that value.
+    """
     folder.mkdir(exist_ok=True)
-    (folder / "rules.yml").write_text(_rules(texts))
-    (folder / "test.yml").write_text(yaml.safe_dump(_test()))
+    (folder / "rules.yml").write_text(_rules(texts, "one" if value else "cpu > 80"))
+    (folder / "test.yml").write_text(yaml.safe_dump(_test(value or "1")))
     command = [binary("promtool"), "test", "rules", str(folder / "test.yml")]
     run = subprocess.run(command, capture_output=True, text=True, check=False)
     got = run.stderr.split("got:", 1)[-1] + run.stdout.split("got:", 1)[-1]
@@ -51,13 +54,13 @@ def parse_errors(texts: Sequence[str], folder: Path) -> list[str]:
     return [found.get(f"a{i:04d}", "") for i in range(len(texts))]
 
 
-def _rules(texts: Sequence[str]) -> str:
+def _rules(texts: Sequence[str], expression: str = "cpu > 80") -> str:
     annotations = {f"a{i:04d}": text for i, text in enumerate(texts)}
-    rule = {"alert": "T", "expr": "cpu > 80", "annotations": annotations}
+    rule = {"alert": "T", "expr": expression, "annotations": annotations}
     return yaml.safe_dump({"groups": [{"name": "g", "rules": [rule]}]}, allow_unicode=True, width=10_000)
 
 
-def _test() -> dict[str, object]:
+def _test(value: str) -> dict[str, object]:
     series = [
         {"series": f"cpu{{{', '.join(f'{k}={v!r}' for k, v in labels.items() if k != '__name__')}}}", "values": value}
         for labels, value in SERIES["sort_desc(cpu)"]
@@ -70,7 +73,10 @@ def _test() -> dict[str, object]:
                 "interval": "15s",
                 "external_labels": EXTERNAL_LABELS,
                 "external_url": EXTERNAL_URL,
-                "input_series": [{**entry, "values": str(entry["values"])} for entry in series],
+                "input_series": [
+                    *({**entry, "values": str(entry["values"])} for entry in series),
+                    {"series": 'one{server="web-01"}', "values": value},
+                ],
                 "alert_rule_test": [{"eval_time": "0s", "alertname": "T", "exp_alerts": [{"exp_labels": {"no": "x"}}]}],
             }
         ],

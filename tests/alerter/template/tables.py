@@ -79,6 +79,16 @@ def grids() -> list[str]:
     ]
 
 
+def of_a_value() -> list[str]:
+    """What can be done to an alert's value."""
+    return [
+        *(f"{{{{ $value | {function} }}}}" for function in _FUNCTIONS if function != "parseDuration"),
+        *(f'{{{{ $value | printf "%{flags}{verb}" }}}}' for verb in "vfeEgGxXbdsqtcU" for flags in _FLAGS),
+        "{{ $value }}|{{ .Value }}|{{ if $value }}y{{ else }}n{{ end }}|{{ html $value }}|{{ len (print $value) }}",
+        "{{ gt $value 0.0 }} {{ lt $value 0.0 }} {{ eq $value $value }} {{ ge $value 1.0 }} {{ le $value 1.0 }}",
+    ]
+
+
 def singles() -> list[str]:
     """Templates that show one thing each, errors at run time among them."""
     return _read("rendered.txt")

@@ -5,6 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+import pytest
+
 from alerter.template.errors import TemplateError
 from alerter.template.template import parse
 from tests.alerter.template import promtool, tables
@@ -39,6 +41,16 @@ def test_every_text_renders_as_prometheus_renders_it(tmp_path: Path) -> None:
     answers = [(text, expanded(text), want) for text, want in zip(texts, wanted, strict=True)]
     assert [answer for answer in answers if answer[1] != answer[2]] == []
     assert len(texts) > 800
+
+
+@pytest.mark.parametrize("value", ["NaN", "Inf", "-Inf", "-0.5", "1e300", "123456.789", "5e-324", "8589934592"])
+def test_every_kind_of_value_renders_as_prometheus_renders_it(tmp_path: Path, value: str) -> None:
+    texts = tables.of_a_value()
+    labels = {"__name__": "one", "server": "web-01"}
+    got = [parse(text, "__alert_T").expand(labels, float(value)) for text in texts]
+    assert dict(zip(texts, got, strict=True)) == dict(
+        zip(texts, promtool.rendered(texts, tmp_path, value), strict=True)
+    )
 
 
 def test_random_templates_render_as_prometheus_renders_them(tmp_path: Path) -> None:
