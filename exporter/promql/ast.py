@@ -60,6 +60,37 @@ class NumberLiteral:
 
 
 @dataclass(frozen=True, slots=True)
+class DurationExpr:
+    """Arithmetic on lengths of time; the operators are also `step`, `range`, `min_of` and `max_of`.
+
+    `left` is None for a sign, both are for `step()` and `range()`. `wrapped`: it stood in parentheses.
+    """
+
+    op: str
+    left: Length | None = None
+    right: Length | None = None
+    wrapped: bool = False
+    span: Span = field(default=NOWHERE, compare=False)
+
+    def __str__(self) -> str:
+        text = self._bare()
+        return f"({text})" if self.wrapped else text
+
+    def _bare(self) -> str:
+        if self.op in ("min_of", "max_of"):
+            return f"{self.op}({self.left}, {self.right})"
+        if self.right is None:
+            return f"{self.op}()"
+        if self.left is None:
+            return f"{self.op if self.op == '-' else ''}{self.right}"
+        return f"{self.left} {self.op} {self.right}"
+
+
+Length: TypeAlias = NumberLiteral | DurationExpr
+"""A length of time as it is written; a number is seconds."""
+
+
+@dataclass(frozen=True, slots=True)
 class StringLiteral:
     """A string."""
 
@@ -81,6 +112,7 @@ class VectorSelector:
     name: str
     matchers: tuple[Matcher, ...]
     offset_ms: int = 0
+    offset_expr: DurationExpr | None = None
     at: At = None
     span: Span = field(default=NOWHERE, compare=False)
 
@@ -98,7 +130,7 @@ class VectorSelector:
         return is_name and matcher.value == self.name and self.name != ""
 
     def __str__(self) -> str:
-        return self.bare() + format_modifiers(self.at, self.offset_ms)
+        return self.bare() + format_modifiers(self.at, self.offset_ms, self.offset_expr)
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +139,7 @@ class MatrixSelector:
 
     selector: VectorSelector
     range_ms: int
+    range_expr: DurationExpr | None = None
     span: Span = field(default=NOWHERE, compare=False)
 
     @property
@@ -114,8 +147,9 @@ class MatrixSelector:
         return ValueType.MATRIX
 
     def __str__(self) -> str:
-        modifiers = format_modifiers(self.selector.at, self.selector.offset_ms)
-        return f"{self.selector.bare()}[{format_duration(self.range_ms)}]{modifiers}"
+        own = self.selector
+        length = self.range_expr or format_duration(self.range_ms)
+        return f"{own.bare()}[{length}]{format_modifiers(own.at, own.offset_ms, own.offset_expr)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +158,11 @@ class Subquery:
 
     expr: Expr
     range_ms: int
+    range_expr: DurationExpr | None = None
     step_ms: int = 0
+    step_expr: DurationExpr | None = None
     offset_ms: int = 0
+    offset_expr: DurationExpr | None = None
     at: At = None
     span: Span = field(default=NOWHERE, compare=False)
 
@@ -134,8 +171,9 @@ class Subquery:
         return ValueType.MATRIX
 
     def __str__(self) -> str:
-        step = format_duration(self.step_ms) if self.step_ms else ""
-        return f"{self.expr}[{format_duration(self.range_ms)}:{step}]{format_modifiers(self.at, self.offset_ms)}"
+        length = self.range_expr or format_duration(self.range_ms)
+        step = self.step_expr or (format_duration(self.step_ms) if self.step_ms else "")
+        return f"{self.expr}[{length}:{step}]{format_modifiers(self.at, self.offset_ms, self.offset_expr)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -336,11 +374,13 @@ def format_labels(names: tuple[str, ...]) -> str:
     return ", ".join(name if _LABEL_NAME.fullmatch(name) else quote(name) for name in names)
 
 
-def format_modifiers(at: At, offset_ms: int) -> str:
+def format_modifiers(at: At, offset_ms: int, offset_expr: DurationExpr | None) -> str:
     """` @ 1.000 offset 5m`, or nothing."""
     text = ""
     if isinstance(at, AtEdge):
         text = f" @ {at.value}()"
     elif at is not None:
         text = f" @ {at / 1000:.3f}"
+    if offset_expr is not None:
+        return f"{text} offset {offset_expr}"
     return f"{text} offset {format_duration(offset_ms)}" if offset_ms else text

@@ -10,6 +10,7 @@ from exporter.promql.arrays import Samples, Times
 from exporter.promql.ast import Expr, MatrixSelector, Subquery, without_parens
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.context import Context
+from exporter.promql.durations import Durations
 from exporter.promql.errors import ExecutionError, WrongExpressionType
 from exporter.promql.evaluation import Evaluation
 from exporter.promql.parser import parse
@@ -24,6 +25,7 @@ class Engine:
 
     lookback_ms: how old a sample may be to be seen. max_samples: most samples of a query in memory.
     subquery_step_ms: the step of subqueries that name none.
+    duration_expressions: whether the experimental arithmetic on lengths of time is allowed.
     """
 
     def __init__(
@@ -33,11 +35,13 @@ class Engine:
         lookback_ms: int = 300_000,
         max_samples: int = 50_000_000,
         subquery_step_ms: int = 60_000,
+        duration_expressions: bool = False,
     ) -> None:
         self._queryable = queryable
         self._lookback_ms = lookback_ms
         self._max_samples = max_samples
         self._subquery_step_ms = subquery_step_ms
+        self._duration_expressions = duration_expressions
 
     def instant(
         self, query: str, t_ms: int, *, lookback_ms: int | None = None, cancellation: Cancellation | None = None
@@ -46,7 +50,7 @@ class Engine:
 
         Raises ParseError, ExecutionError, QueryTimeout, QueryCanceled.
         """
-        expr = parse(query)
+        expr = Durations(0.0, 0.0).resolved(self._parsed(query))
         return self._answer(query, expr, Grid.of(t_ms, t_ms, 1), t_ms, lookback_ms, cancellation, is_range=False)
 
     def range(
@@ -65,13 +69,16 @@ class Engine:
         """
         if step_ms <= 0 or end_ms < start_ms:
             raise ValueError(f"no steps from {start_ms} to {end_ms} by {step_ms}")
-        expr = parse(query)
+        expr = Durations(step_ms / 1000, (end_ms - start_ms) / 1000).resolved(self._parsed(query))
         if expr.type not in (ValueType.VECTOR, ValueType.SCALAR):
             found = expr.type.documented
             message = f'invalid expression type "{found}" for range query, must be Scalar or instant Vector'
             raise WrongExpressionType(message, query)
         grid = Grid.of(start_ms, end_ms, step_ms)
         return self._answer(query, expr, grid, end_ms, lookback_ms, cancellation, is_range=True)
+
+    def _parsed(self, query: str) -> Expr:
+        return parse(query, duration_expressions=self._duration_expressions)
 
     def _answer(
         self,

@@ -7,37 +7,54 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import TypeAlias
 
-from exporter.promql.ast import At, AtEdge, Expr, MatrixSelector, NumberLiteral, Span, Subquery, VectorSelector
+from exporter.promql.ast import (
+    At,
+    AtEdge,
+    DurationExpr,
+    Expr,
+    Length,
+    MatrixSelector,
+    Span,
+    Subquery,
+    VectorSelector,
+)
 from exporter.promql.errors import ParseError
 
 _ONLY_SELECTORS = "must be preceded by an instant vector selector or range vector selector or a subquery"
 
 
-def duration_ms(length: NumberLiteral) -> int:
+Duration: TypeAlias = tuple[int, DurationExpr | None]
+"""Milliseconds, and the expression that will say how many once the query's step and range are known."""
+
+
+def duration_of(length: Length) -> Duration:
     """Whole milliseconds of a length in seconds, cut towards zero as Go cuts its nanoseconds."""
-    return math.trunc(round(length.value * 1e9) / 1e6) if math.isfinite(length.value) else 0
+    if isinstance(length, DurationExpr):
+        return 0, length
+    return (math.trunc(round(length.value * 1e9) / 1e6) if math.isfinite(length.value) else 0), None
 
 
-def ranged(expr: Expr, range_ms: int, start: int, end: int, query: str) -> MatrixSelector:
+def ranged(expr: Expr, length: Duration, start: int, end: int, query: str) -> MatrixSelector:
     """`expr[range]`."""
     if not isinstance(expr, VectorSelector):
         raise ParseError("ranges only allowed for vector selectors", start, query)
-    if expr.offset_ms:
+    if expr.offset_ms or expr.offset_expr is not None:
         raise ParseError("no offset modifiers allowed before range", start, query)
     if expr.at is not None:
         raise ParseError("no @ modifiers allowed before range", start, query)
-    return MatrixSelector(expr, range_ms, Span(expr.span.start, end))
+    return MatrixSelector(expr, *length, span=Span(expr.span.start, end))
 
 
-def add_offset(expr: Expr, offset_ms: int, end: int, query: str) -> Expr:
+def add_offset(expr: Expr, offset: Duration, end: int, query: str) -> Expr:
     """`expr offset …`."""
     selector = _selector(expr)
     if selector is None:
         raise ParseError(f"offset modifier {_ONLY_SELECTORS}", expr.span.start, query)
-    if selector.offset_ms:
+    if selector.offset_ms or selector.offset_expr is not None:
         raise ParseError("offset may not be set multiple times", expr.span.start, query)
-    return _with(expr, replace(selector, offset_ms=offset_ms), end)
+    return _with(expr, replace(selector, offset_ms=offset[0], offset_expr=offset[1]), end)
 
 
 def at_edge(word: str) -> AtEdge:

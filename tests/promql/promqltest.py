@@ -226,7 +226,7 @@ def _read_expected(case: Case, line: str) -> bool:
 
 def check(case: Case, memory: Memory) -> None:
     """Raises Mismatch unless the case holds, however it is evaluated."""
-    engine = Engine(memory, max_samples=10_000)
+    engine = Engine(memory, max_samples=10_000, duration_expressions=True)
     if case.step_ms:
         _check_range(case, engine)
         return
@@ -370,7 +370,7 @@ def almost_equal(a: float, b: float, epsilon: float = 1e-6) -> bool:
 def pinned(query: str, at_ms: int) -> list[tuple[str, int]]:
     """The query with `@` on every selector that has none, and the times at which it must give the same."""
     try:
-        expr = parse(query)
+        expr = parse(query, duration_expressions=True)
     except ParseError:
         return []
     if any(isinstance(node, Call) and node.name in TIME_DEPENDENT for node in walk(expr)):

@@ -14,7 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.promql.errors import ParseError
-from exporter.promql.parser import MAX_DEPTH, MAX_LENGTH, parse, parse_selector
+from exporter.promql.parser import MAX_LENGTH, parse, parse_selector
+from exporter.promql.stream import MAX_DEPTH
 from tests.promql.expressions import vectors
 
 _TOKENS = """

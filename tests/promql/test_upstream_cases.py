@@ -17,7 +17,6 @@ from tests.promql.promqltest import Case, Mismatch, cases, check
 
 # Cases that we differ on, and why.
 DIFFERENCES = {
-    ("duration_expression.test", 179): "offset STEP() is an experimental duration expression",
     ("histograms.test", 1081): "the two series that collide are native histograms, made by load_with_nhcb",
 }
 
