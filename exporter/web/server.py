@@ -13,7 +13,7 @@ from aiohttp import web
 from exporter.model import Queryable
 from exporter.schedule import Timer
 from exporter.web.alerts import Alerts
-from exporter.web.auth import Access, Guard
+from exporter.web.auth import Access, Guard, Verify, bcrypt_matches
 from exporter.web.body import FORM_BYTES
 from exporter.web.control import Control, Failures
 from exporter.web.dashboard import Dashboard
@@ -61,6 +61,7 @@ class Parts:
     inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
+    verify: Verify = bcrypt_matches
     query_threads: int = 4
     query_timeout_s: float = 120.0
     now: Callable[[], float] = time.time
@@ -133,7 +134,7 @@ def build(parts: Parts) -> Web:
         hub,
         Dashboard(STATIC),
     )
-    guard = Guard(parts.access, local=parts.local)
+    guard = Guard(parts.access, local=parts.local, verify=parts.verify)
     application = web.Application(middlewares=[guard.middleware(), errors], client_max_size=FORM_BYTES)
     for room in rooms:
         application.router.add_routes(room.routes())

@@ -87,14 +87,14 @@ class Page:
             raise RuntimeError(f"{script}: {result['exceptionDetails']}")
         return result["result"].get("value")
 
-    async def until(self, script: str, timeout_s: float = 15.0) -> Any:
-        """Waits until an expression is true; returns its value."""
+    async def until(self, script: str, timeout_s: float = 15.0) -> None:
+        """Waits until an expression is true. One that fails is not true yet."""
+        script = f"(() => {{ try {{ return Boolean({script}) }} catch {{ return false }} }})()"
         deadline = asyncio.get_running_loop().time() + timeout_s
-        while not (value := await self.eval(script)):
+        while not await self.eval(script):
             if asyncio.get_running_loop().time() > deadline:
                 raise AssertionError(f"not true within {timeout_s:g} s: {script}; problems: {self.problems}")
             await asyncio.sleep(0.05)
-        return value
 
     async def key(self, key: str) -> None:
         """Presses and releases a key."""

@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from typing import TypeAlias
 
 import numpy as np
-from aiohttp import web
+from aiohttp import TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 
 from exporter.model import Family, Labels, Matcher, SeriesSet, Snapshot
@@ -117,7 +117,8 @@ def parts(live: Live, samples: Kept, **changed: object) -> Parts:
 @asynccontextmanager
 async def serving(room: Web) -> AsyncIterator[Client]:
     """A client of the room, served on a real loopback socket."""
-    async with TestClient(TestServer(room.application)) as client:
+    connector = TCPConnector(limit=0)  # more than 100 connections at once
+    async with TestClient(TestServer(room.application), connector=connector) as client:
         yield client
 
 

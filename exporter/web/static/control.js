@@ -30,7 +30,7 @@ export class Control {
   open() {
     const known = this.state.servers.map(({ id }) => id);
     this.form = h("form", { onsubmit: (event) => this.#inject(event) },
-      h("label", t("failure"), h("select", { name: "type", required: true }, this.types.map(({ type, description }) => h("option", { value: type, title: description }, `${type} · ${description}`)))),
+      h("label", t("failure"), (this.type = h("select", { name: "type", required: true, onchange: () => this.#describe() }, this.types.map(({ type }) => h("option", { value: type }, type)))), (this.about = h("small"))),
       h("label", t("targets"), h("select", { name: "targets", multiple: true, required: true }, known.map((id) => h("option", { value: id, selected: id === this.state.view.server }, id)))),
       h("div.pair",
         h("label", t("duration"), h("input", { name: "duration", value: "5m", required: true, pattern: "([0-9]+(d|h|m|s))+" })),
@@ -42,9 +42,14 @@ export class Control {
     this.dialog.replaceChildren(
       h("div.head", h("h2", { id: "control-title" }, t("breakTitle")), h("button.plain.icon", { type: "button", "aria-label": t("close"), onclick: () => this.dialog.close() }, "✕")),
       this.form, this.active);
+    this.#describe();
     this.dialog.showModal();
     this.#list();
     this.#timer = setInterval(() => this.#list(), 5000);
+  }
+
+  #describe() {
+    this.about.textContent = this.types.find(({ type }) => type === this.type.value)?.description ?? "";
   }
 
   #tokenLabel() {
