@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
@@ -14,6 +15,7 @@ MOST_CHARACTERS = 1_000
 """No label's or annotation's value is shown longer."""
 
 _UNKNOWN = "–"
+_PERCENTAGE = re.compile(r"percent|\*\s*100(?![0-9.])|(?<![0-9.])100\s*[*-]", re.IGNORECASE)
 _SERVER_LABELS = ("server", "instance", "node", "nodename", "host", "hostname", "pod")
 
 
@@ -123,7 +125,7 @@ def unit_of(alert: Alert) -> str:
     if "unit" in alert.annotation:
         return clipped(alert.annotation["unit"], 20)
     expression = "".join(parse_qs(urlsplit(alert.generator_url).query).get("g0.expr", ()))
-    return "%" if not expression or "percent" in expression.lower() or "100" in expression else ""
+    return "%" if not expression or _PERCENTAGE.search(expression) else ""
 
 
 def readable(value: float) -> str:

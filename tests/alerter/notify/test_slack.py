@@ -137,6 +137,9 @@ def test_the_unit_is_per_cent_unless_the_alert_says_otherwise() -> None:
     assert shown() == "3%"
     assert shown(unit="s") == "3s"
     assert shown(url="http://x/graph?g0.expr=up+%3D%3D+0") == "3"
+    assert shown(url="http://x/graph?g0.expr=up%7Binstance%3D%22a%3A9100%22%7D+%3D%3D+0") == "3"
+    assert shown(url="http://x/graph?g0.expr=100+-+idle+%3E+80") == "3%"
+    assert shown(url="http://x/graph?g0.expr=errors+%2F+all+*+100+%3E+5") == "3%"
     assert shown(url="http://x/graph?g0.expr=cpu_usage_percent+%3E+80") == "3%"
 
 
