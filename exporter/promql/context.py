@@ -10,7 +10,7 @@ from exporter.promql.annotations import Annotations
 from exporter.promql.arrays import Times
 from exporter.promql.ast import At, AtEdge, Expr
 from exporter.promql.cancellation import Cancellation
-from exporter.promql.errors import ExecutionError
+from exporter.promql.errors import TooManySamples
 from exporter.promql.invariance import Invariance
 
 _Asked = tuple[tuple[Matcher, ...], int, int]
@@ -54,5 +54,5 @@ class Context:
         if found is None:
             found = self._known[key] = self.queryable.select(matchers, start_ms, end_ms)
             if sum(one.values.size for one in found) > self.limit:
-                raise ExecutionError("query processing would load too many samples into memory in query execution")
+                raise TooManySamples
         return found

@@ -23,6 +23,13 @@ class ExecutionError(Exception):
     """The expression cannot be evaluated over this data: too many samples, ambiguous matching, a bad label name."""
 
 
+class TooManySamples(ExecutionError):
+    """More samples than one query may have in memory."""
+
+    def __init__(self) -> None:
+        super().__init__("query processing would load too many samples into memory in query execution")
+
+
 class QueryTimeout(Exception):
     """The deadline passed before the answer was ready."""
 

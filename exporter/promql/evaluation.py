@@ -121,6 +121,7 @@ class Evaluation:
         at_ms = context.reference_times(self._grid.times_ms, expr.at, expr.offset_ms)
         start_ms = int(at_ms[0]) - context.lookback_ms + 1
         sets = context.select(expr.matchers, start_ms, int(at_ms[-1]))
+        self._tally.require(sum(len(one.labels) for one in sets) * len(at_ms))
         series = instant_vectors(sets, at_ms, context.lookback_ms, timestamps=timestamps)
         self._tally.looked_at(_points_per_step(series))
         return series
@@ -162,8 +163,10 @@ class Evaluation:
         if node.op in SET_OPERATORS:
             return matching.set_operation(node.op, left, right, rule)
         if node.op in TRIMS:
-            return self._trimmed(node, left if not len(right) else matching.operation("+", left, right, rule, False))
-        return matching.operation(node.op, left, right, rule, node.return_bool)
+            return self._trimmed(
+                node, left if not len(right) else matching.operation("+", left, right, rule, False, self._tally.require)
+            )
+        return matching.operation(node.op, left, right, rule, node.return_bool, self._tally.require)
 
     def _trimmed(self, node: Binary, series: Series) -> Series:
         """`</` and `>/` cut native histograms; floats have nothing to cut."""
@@ -249,7 +252,8 @@ class Evaluation:
         held = self._tally.held
         self._tally.hold(int(lengths.max(initial=0)))  # there, one series' window at a time is in memory
         self._tally.release_to(held)
-        values = function.over(block, windows, *scalars)
+        self._tally.require(len(block.values) * len(lengths))
+        values = function.over(block, windows, scalars, self._context.cancellation.check)
         enough = lengths >= function.least
         present = None if enough.all() else np.broadcast_to(enough, values.shape)
         dropped = block.drop_name if function.keeps_name else np.ones(len(block.labels), dtype=bool)
@@ -288,6 +292,7 @@ class Evaluation:
         """The inner expression at every multiple of the step within the windows, and those times."""
         step_ms = source.step_ms or self._context.default_step_ms
         earliest = int(ends_ms[0]) - source.range_ms
+        self._tally.require((int(ends_ms[-1]) - earliest) // step_ms)
         grid = Grid.of((earliest // step_ms + 1) * step_ms, int(ends_ms[-1]), step_ms)
         if not len(grid):
             return Series([], np.empty((0, 0)), None, np.empty(0, dtype=bool)), grid.times_ms

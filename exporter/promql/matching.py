@@ -66,8 +66,13 @@ def _presence(series: Series, codes: _Codes, count: int) -> Mask:
     return there
 
 
-def operation(op: str, left: Series, right: Series, matching: Matching, return_bool: bool) -> Series:
-    """Arithmetic and comparisons. Raises ExecutionError where it is not clear who matches whom."""
+def operation(
+    op: str, left: Series, right: Series, matching: Matching, return_bool: bool, require: Callable[[int], None]
+) -> Series:
+    """Arithmetic and comparisons. Raises ExecutionError where it is not clear who matches whom.
+
+    `require` is told how many points there will be before they are made, and may raise.
+    """
     swapped = matching.card is Card.ONE_TO_MANY
     many, one = (right, left) if swapped else (left, right)
     steps = left.values.shape[1]
@@ -76,6 +81,7 @@ def operation(op: str, left: Series, right: Series, matching: Matching, return_b
     signatures = _Signatures.of(many, one, matching)
     _check_one_side(many, one, signatures.right, matching)
     pairs = _Pairs.of(signatures)
+    require(len(pairs.codes) * steps)
     many, one = _picked(many, pairs.many), _picked(one, pairs.one)
     matched = _both(many.present, one.present)
     labels = _result_labels(many, one, op, matching)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -25,13 +25,17 @@ class RangeFunction:
     least: int = 1
     keeps_name: bool = False
 
-    def over(self, block: Block, windows: Windows, *scalars: Samples) -> Samples:
-        """The values (n, k), made for a few series at a time: what a kernel needs in between stays small."""
+    def over(self, block: Block, windows: Windows, scalars: Sequence[Samples], check: Callable[[], None]) -> Samples:
+        """The values (n, k), made for a few series at a time: what a kernel needs in between stays small.
+
+        `check` is called in between, and may end it by raising.
+        """
         rows = max(1, _AT_A_TIME // max(len(block.t_ms), len(windows.starts)))
         if rows >= len(block.values):
             return self.kernel(block, windows, *scalars)
         out = np.empty((len(block.values), len(windows.starts)))
         for i in range(0, len(block.values), rows):
+            check()
             part = replace(block, values=block.values[i : i + rows])
             out[i : i + rows] = self.kernel(part, windows, *scalars)
         return out

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.promql.answer import SampleStatistics
-from exporter.promql.errors import ExecutionError
+from exporter.promql.errors import TooManySamples
 
 
 class Tally:
@@ -32,7 +32,12 @@ class Tally:
         self._held += count
         self._peak = max(self._peak, self._held)
         if self._held > self._limit:
-            raise ExecutionError("query processing would load too many samples into memory in query execution")
+            raise TooManySamples
+
+    def require(self, count: int) -> None:
+        """Raises ExecutionError if so many more would be beyond the limit: asked before they are made."""
+        if self._held + count > self._limit:
+            raise TooManySamples
 
     def release_to(self, held: int) -> None:
         """Back to so many in memory."""

@@ -267,3 +267,27 @@ def test_equal_values_are_ranked_as_the_heap_leaves_them() -> None:
             assert isinstance(instant, Vector)
             at_step = {labels for labels, t, _ in ranged.series() if step * 60_000 in t}
             assert at_step == set(instant.labels)
+
+
+@pytest.mark.parametrize(
+    "query",
+    [
+        "max_over_time(x[100y:1ms])",
+        "max_over_time(max_over_time(x[1y:1s])[1y:1s])",
+        "max_over_time(vector(1)[50y:10ms])",
+        "count_over_time((x * on() group_left sum(x))[1y:1s])",
+    ],
+)
+def test_what_would_not_fit_is_refused_before_it_is_made(query: str) -> None:
+    with pytest.raises(ExecutionError, match="too many samples"):
+        Engine(loaded('x{a="1"} 1x9', 'x{a="2"} 1x9')).instant(query, 540_000)
+
+
+@pytest.mark.parametrize(
+    ("opening", "closing", "depth"),
+    [("(", ")", 199), ("-(", ")", 99), ("sum(", ")", 199), ("abs(", ")", 199), ("max_over_time(", "[1m:1m])", 99)],
+)
+def test_what_is_nested_as_deeply_as_allowed_is_evaluated(opening: str, closing: str, depth: int) -> None:
+    value = Engine(loaded("x 1x200")).instant(opening * depth + "x" + closing * depth, 12_000_000).value
+    assert isinstance(value, Vector)
+    assert np.abs(value.values).tolist() == [1.0]
