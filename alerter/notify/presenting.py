@@ -69,11 +69,11 @@ def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def views(notification: Notification) -> list[AlertView]:
-    """The alerts of a message, firing ones first."""
+def views(notification: Notification, most: int) -> list[AlertView]:
+    """So many alerts of a message, firing ones first."""
     return [
         view(alert, notification.sparklines.get(alert.fingerprint, ""))
-        for alert in (*notification.firing, *notification.resolved)
+        for alert in (*notification.firing, *notification.resolved)[:most]
     ]
 
 

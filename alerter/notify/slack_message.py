@@ -38,15 +38,17 @@ class SlackMessage:
 
     def payload(self, notification: Notification) -> dict[str, Any]:
         """The message's JSON. Raises TemplateProblem."""
-        alerts = [_escaped(alert) for alert in views(notification)]
-        shown = alerts if len(alerts) <= MOST_ATTACHMENTS else alerts[: MOST_ATTACHMENTS - 1]
+        total = len(notification.alerts)
+        shown = [
+            _escaped(each) for each in views(notification, total if total <= MOST_ATTACHMENTS else MOST_ATTACHMENTS - 1)
+        ]
         made = self._template.render(
             {
                 **self._settings,
                 "alerts": shown,
-                "alert": alerts[0],
-                "total": len(alerts),
-                "more": len(alerts) - len(shown),
+                "alert": shown[0],
+                "total": total,
+                "more": total - len(shown),
                 "external_url": notification.external_url,
                 "group_labels": Texts((name, escaped(value)) for name, value in notification.group_labels),
             }
@@ -111,7 +113,10 @@ def _within_limits(made: dict[str, Any]) -> dict[str, Any]:
 
 def _source(template: str) -> str:
     if template:
-        return Path(template).read_text(encoding="utf-8")
+        try:
+            return Path(template).read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            raise TemplateProblem(f"{template}: it is not UTF-8 text") from None
     return (resources.files("alerter.notify") / "slack.json.j2").read_text(encoding="utf-8")
 
 

@@ -170,6 +170,23 @@ def test_a_template_that_cannot_work_is_refused_when_loaded(tmp_path: Path, sour
     assert reason in str(caught.value)
 
 
+def test_a_template_that_is_no_text_is_refused(tmp_path: Path) -> None:
+    file = tmp_path / "mine.j2"
+    file.write_bytes(b"\xff\xfe")
+    with pytest.raises(TemplateProblem, match="not UTF-8"):
+        SlackMessage(template=str(file))
+    with pytest.raises(FileNotFoundError):
+        SlackMessage(template=str(tmp_path / "none.j2"))
+
+
+def test_ten_thousand_alerts_are_told_in_no_time() -> None:
+    many = notification(*(alert(f"web-{i}") for i in range(10_000)))
+    started = time.process_time()
+    made = MESSAGE.payload(many)
+    assert time.process_time() - started < 0.5
+    assert made["attachments"][-1]["text"] == "and 9981 more"
+
+
 def test_a_template_that_fails_on_one_notification_is_a_permanent_error(slack: FakeSlack, tmp_path: Path) -> None:
     file = tmp_path / "mine.j2"
     file.write_text('{"text": "{{ 1 // (0 if alert.server == "web-99" else 1) }}"}')
