@@ -263,7 +263,8 @@ class _Lexer:
         match = _NUMBER.match(self.text, at)
         if match is not None and not match[0].lstrip("+-").lower().startswith(("0x", "0o", "0b")):
             match = _DECIMAL.match(self.text, at)
-        return match.end() if match else at
+        end = match.end() if match else at
+        return end + self.text.startswith("i", end)  # of an imaginary number, which the parser refuses
 
 
 def _word_kind(word: str) -> Kind:

@@ -29,6 +29,41 @@ _OF_ONE = (
 _OF_TWO = ("eq", "ne", "lt", "le", "gt", "ge", "and", "or", "print", "printf", "index", "slice", "println", "html")
 
 
+_PIECES = (
+    *("{{", "}}", "{{-", " -}}", "if", "else", "end", "range", "with", "define", "template", "block", "break", "nil"),
+    *("true", "$x", "$", "$labels", "$labels.a", ".", ".a", ".a.b", '"s"', "`r`", "'c'", "1", "2.5", "-3", "0x1", "("),
+    *(
+        ")",
+        "|",
+        ":=",
+        "=",
+        ",",
+        " ",
+        "\n",
+        "print",
+        "len",
+        "foo",
+        "/* c */",
+        "{{/* c */}}",
+        "text",
+        "é",
+        "@",
+        '"u',
+        "1a",
+    ),
+    *("..", "$x :=", "$i, $e :=", "{{end}}", "{{else}}", "{{ if .a }}", "{{ range . }}", '{{ define "t" }}', "-", "+"),
+    *('{{ template "t" . }}', "{{ with $y := 1 }}", "}", "{", ":"),
+)
+
+
+def soup(seed: int) -> str:
+    """Pieces of templates in no order, most of which no parser takes."""
+    drawn = random.Random(seed)
+    words = ("{{ " + " ".join(drawn.choices(_PIECES, k=drawn.randint(1, 4))) + " }}" for _ in range(9))
+    parts = (drawn.choice((next(words), drawn.choice(_PIECES))) for _ in range(drawn.randint(1, 9)))
+    return "".join(parts).strip(" ")
+
+
 class Templates:
     """An endless supply; the same seed gives the same."""
 

@@ -10,7 +10,7 @@ import pytest
 from alerter.template.errors import TemplateError
 from alerter.template.template import parse
 from tests.alerter.template import promtool, tables
-from tests.alerter.template.random_templates import Templates
+from tests.alerter.template.random_templates import Templates, soup
 
 ADDRESS = re.compile("(0x)?c0[0-9a-f]{8}")
 """Pointers within lists print as addresses, which differ from run to run."""
@@ -60,6 +60,14 @@ def test_random_templates_render_as_prometheus_renders_them(tmp_path: Path) -> N
     different = [answer for answer in answers if answer[1] != answer[2]]
     assert [answer for answer in different if not ADDRESS.search(answer[2])] == []
     assert len(texts) > 2_000
+
+
+def test_a_soup_of_pieces_is_refused_as_prometheus_refuses_it(tmp_path: Path) -> None:
+    drawn = [text for text in map(soup, range(3_000)) if "else with" not in text]  # which 2.42 does not know
+    texts = [text for text in drawn if text.strip()]
+    answers = zip(texts, map(complaint, texts), promtool.parse_errors(texts, tmp_path), strict=True)
+    assert [answer for answer in answers if answer[1] != answer[2]] == []
+    assert len(texts) > 2_500
 
 
 def test_every_refusal_is_worded_as_prometheus_words_it(tmp_path: Path) -> None:
