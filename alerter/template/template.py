@@ -59,13 +59,14 @@ class Template:
             return self.text
         walk, slots = self._body or self._compiled()
         own, external = StringMap(labels), StringMap(external_labels or {})
-        data = AlertData(own, external, external_url, value)
+        number = float(value)
+        data = AlertData(own, external, external_url, number)
         state = State(self.name, self.text, Context(query, external_url, now_s))
-        state.variables = [data, own, external, external_url, value, *([None] * (slots - len(VARIABLES) - 1))]
+        state.variables = [data, own, external, external_url, number, *([None] * (slots - len(VARIABLES) - 1))]
         try:
             walk(state, data)
-        except RecursionError:
-            raise state.failure("exceeded maximum depth") from None
+        except (RecursionError, ValueError, OverflowError) as err:  # such as a year 10000, or text that is no Unicode
+            raise state.failure(f"cannot be computed: {err}") from None
         return "".join(state.out)
 
     def _compiled(self) -> Body:

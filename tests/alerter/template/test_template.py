@@ -143,6 +143,21 @@ def test_the_outside_url_and_its_path_are_given() -> None:
     )
 
 
+@pytest.mark.parametrize("text", ["{{ len $labels.a }}", '{{ match "x" $labels.a }}', "{{ urlquery $labels.a }}"])
+def test_a_label_that_is_no_unicode_is_an_error_of_the_template(text: str) -> None:
+    with pytest.raises(TemplateError, match="cannot be computed"):
+        render(text, a="\ud800")
+
+
+def test_a_year_that_python_does_not_know_is_an_error_of_the_template() -> None:
+    with pytest.raises(TemplateError, match="cannot be computed"):
+        render("{{ (toTime 0).AddDate 99999 0 0 }}")
+
+
+def test_a_whole_number_is_a_float_too() -> None:
+    assert parse("{{ gt $value 80.0 }} {{ $value }}").render({}, 85) == "true 85"
+
+
 def test_rendering_leaves_the_template_as_it_was() -> None:
     template = parse("{{ $x := $value }}{{ $x = print $x $labels.a }}{{ $x }}")
     assert [template.render({"a": a}, 1.0) for a in "bcb"] == ["1b", "1c", "1b"]
