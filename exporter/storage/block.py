@@ -74,14 +74,27 @@ def encode(block: Block) -> bytes:
 
 def decode(data: bytes) -> Block:
     """The block in these bytes. Raises Damaged."""
-    if len(data) < 5 or data[0] != VERSION:
-        raise Damaged("not a block of this version")
-    if zlib.crc32(memoryview(data)[5:]).to_bytes(4, "little") != data[1:5]:
-        raise Damaged("its checksum does not hold")
+    _check(data)
     try:
         return _decode(data)
     except (ValueError, RuntimeError, TypeError, struct.error, zlib.error, IndexError) as err:
         raise Damaged(f"{type(err).__name__}: {err}") from err
+
+
+def _check(data: bytes) -> None:
+    if len(data) < 5 or data[0] != VERSION:
+        raise Damaged("not a block of this version")
+    if zlib.crc32(memoryview(data)[5:]).to_bytes(4, "little") != data[1:5]:
+        raise Damaged("its checksum does not hold")
+
+
+def runs_of(data: bytes) -> tuple[Run, ...]:
+    """Which series a block has, without decoding their samples. Raises Damaged."""
+    _check(data)
+    try:
+        return read_runs(data, 5)[0]
+    except ValueError as err:
+        raise Damaged(str(err)) from err
 
 
 def _decode(data: bytes) -> Block:

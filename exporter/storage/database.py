@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import logging
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -12,6 +13,7 @@ from exporter.model import METRIC_NAME, Family, Labels, Matcher, SeriesSet, Snap
 from exporter.storage.block import Block
 from exporter.storage.cache import ByteCache
 from exporter.storage.catalog import Catalog
+from exporter.storage.frame import Run
 from exporter.storage.growing import Group, GrowingLog
 from exporter.storage.head import Head
 from exporter.storage.layout import IMPORTED, IMPORTED_PART
@@ -38,7 +40,8 @@ class Database:
     `append` and `ingest` only encode; a thread of its own brings the frames to the store, and they stay in memory
     until it has acknowledged them. Whether the store is there or not, what was appended can be selected.
     `interval_ms` is the fleet's tick. `protected` maps metrics to the thresholds that `threshold_percent` must not
-    move values across.
+    move values across. A store has one database that `tends` it: seals and expires. A command that looks in or imports
+    beside a running exporter does not.
     """
 
     def __init__(
@@ -49,6 +52,7 @@ class Database:
         limits: Limits | None = None,
         threshold_percent: float = 0.0,
         protected: Mapping[str, Sequence[float]] | None = None,
+        tends: bool = True,
         first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
         self._store = store
@@ -60,8 +64,18 @@ class Database:
             store, self._cache, self._limits.sealed_bytes, lambda: self._writer.keeps_away, self._damaged
         )
         self._dead_band = DeadBand(threshold_percent, dict(protected or {}))
-        self._head = Head(secrets.token_hex(4), interval_ms, self._dead_band, self._grown)
-        self._upkeep = Upkeep(store, self._reader, self._catalog, self._lock, self._limits, lambda: self._last_ms)
+        run = secrets.token_hex(4)
+        self._head = Head(run, interval_ms, self._dead_band, self._grown)
+        self._upkeep = Upkeep(
+            store,
+            self._reader,
+            self._catalog,
+            self._lock,
+            limits=self._limits,
+            newest_ms=lambda: self._last_ms,
+            run=run,
+            tends=tends,
+        )
         self._latest: Snapshot | None = None
         self._last_ms = -_EVER
         self._loaded = False
@@ -150,8 +164,8 @@ class Database:
         found: list[Labels] = []
         for metric in self._metrics(matchers):
             roster = Roster(matchers, self._segment)
-            for piece in self._pieces(metric, start_ms, end_ms):
-                roster.of(piece.block)
+            for runs in self._runs(metric, start_ms, end_ms):
+                roster.of(runs)
             found += [roster.labels(number) for number in range(len(roster))]
         return found
 
@@ -161,8 +175,9 @@ class Database:
         with self._lock:
             unknown = self._catalog.metrics() - known.keys()
         for metric in unknown:
-            for piece in self._pieces(metric, -_EVER, _EVER)[-1:]:
-                for segment in filter(None, (self._segment(run.segment) for run in piece.block.runs)):
+            for run in itertools.chain.from_iterable(self._runs(metric, -_EVER, _EVER)):
+                segment = self._segment(run.segment)
+                if segment is not None:
                     known[metric] = segment.index.family
         return {family.name: family for family in known.values()}
 
@@ -197,6 +212,16 @@ class Database:
             with self._lock:
                 if version == self._catalog.version:
                     return pieces
+
+    def _runs(self, metric: str, start_ms: int, end_ms: int) -> set[tuple[Run, ...]]:
+        """Which series a metric has in a range."""
+        with self._lock:
+            keys = self._catalog.blocks(metric, start_ms, end_ms)
+            logs = self._catalog.logs(metric, start_ms, end_ms)
+            found = {growing.runs for growing in logs.values() if growing is not None}
+        stored = [name for name, growing in logs.items() if growing is None]
+        found |= self._reached(lambda: self._reader.runs(keys), set())
+        return found | {block.runs for name in stored for block in self._log_blocks(name, None)}
 
     def _sealed(self, keys: Sequence[BlockKey]) -> Mapping[BlockKey, Block]:
         found = self._reached(lambda: self._reader.sealed(keys), None)

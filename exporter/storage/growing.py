@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from exporter.storage.frame import Run
 from exporter.storage.store import Append, Log
 
 
@@ -33,10 +34,11 @@ class GrowingLog:
     Not thread-safe: its owner locks.
     """
 
-    __slots__ = ("_count", "_segments_sent", "closed", "groups", "log", "segments", "stored")
+    __slots__ = ("_count", "_segments_sent", "closed", "groups", "log", "runs", "segments", "stored")
 
-    def __init__(self, log: Log, segments: dict[bytes, bytes]) -> None:
+    def __init__(self, log: Log, segments: dict[bytes, bytes], runs: tuple[Run, ...]) -> None:
         self.log = log
+        self.runs = runs
         self.groups: list[Group] = []
         self.segments = segments
         self.stored = 0
@@ -58,10 +60,11 @@ class GrowingLog:
         """The segments that its frames name and the store may not have."""
         return {} if self._segments_sent else self.segments
 
-    def name_segment(self, digest: bytes, data: bytes) -> None:
+    def name_segment(self, run: Run, data: bytes) -> None:
         """Frames to come name this segment."""
-        if digest not in self.segments:
-            self.segments[digest] = data
+        if run.segment not in self.segments:
+            self.segments[run.segment] = data
+            self.runs += (run,)
             self._segments_sent = False
 
     def write(self, t_ms: int, data: bytes, samples: int, *, opens_group: bool) -> None:

@@ -64,7 +64,7 @@ class Head:
         return samples, written
 
     def _opened(self, index: SeriesIndex, t_ms: int, before: LiveMetric | None) -> LiveMetric:
-        """A new window for a metric; what does not go on in it gets its marker."""
+        """A new log for a metric; what does not go on in it gets its marker."""
         if before is not None:
             gone = before.vanished(index)
             self._import_markers(index.family, [before.opened_with.labels(slot) for slot in gone], t_ms)
@@ -79,7 +79,7 @@ class Head:
 
     def _absent(self, metric: str, t_ms: int) -> int:
         live = self._live[metric]
-        if window_of(t_ms) == live.window_ms:
+        if window_of(t_ms) == live.window_ms and live.present.any():
             return live.write_absent(t_ms)
         gone = [live.opened_with.labels(slot) for slot in live.vanished(None)]
         self._import_markers(live.index.family, gone, t_ms)
@@ -125,9 +125,9 @@ class Head:
         growing = self._imported.get((metric, window))
         if growing is None:
             self._imports += 1
-            growing = GrowingLog(Log(IMPORTED, metric, 0, window, f"{self._run}.{self._imports}"), {})
+            growing = GrowingLog(Log(IMPORTED, metric, 0, window, f"{self._run}.{self._imports}"), {}, ())
             self._imported[metric, window] = growing
-        growing.name_segment(segment.digest, data)
+        growing.name_segment(segment.run(), data)
         self._grown(growing, (segment,))
         count = values.size if present is None else int(np.count_nonzero(present))
         block = Block((segment.run(),), t_ms, {VALUE: values}, present)

@@ -6,7 +6,10 @@ from collections.abc import Callable
 from typing import Final
 
 WINDOW_MS: Final = 7_200_000
-"""A log ends, and its window is sealed, at each multiple of this."""
+"""What one sealed block covers, from each multiple of this."""
+
+LOG_MS: Final = 1_800_000
+"""A live log ends after this, or with its window, and is sealed: into its window's block, which grows by it."""
 
 GROUP_FRAMES: Final = 60
 """Frames from one baseline to the next: what one damaged frame can take with it, and what one decode costs."""

@@ -1,4 +1,4 @@
-"""One metric's live window: its series in fixed slots, a growing log for every PART_SLOTS of them."""
+"""One metric's live log: its series in fixed slots, a growing log for every PART_SLOTS of them."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from exporter.model import SeriesIndex
 from exporter.storage import segment as segments
 from exporter.storage.frame import Encoder, Run
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import GROUP_FRAMES, LIVE, PART_SLOTS, window_of
+from exporter.storage.layout import GROUP_FRAMES, LIVE, LOG_MS, PART_SLOTS, window_of
 from exporter.storage.segment import Segment
 from exporter.storage.store import Log
 
@@ -73,7 +73,7 @@ def _runs(index: SeriesIndex, segment: Segment) -> tuple[Run, ...] | None:
 
 
 class LiveMetric:
-    """Writes one metric's frames of one window.
+    """Writes one metric's frames for LOG_MS.
 
     The series it was opened with keep their slots; one that is absent for a tick gets a stale marker.
     """
@@ -83,16 +83,20 @@ class LiveMetric:
         self.opened_with = index
         self.composition = composition
         self.window_ms = window_of(t_ms)
+        self._start_ms = t_ms
         self._take: np.ndarray[tuple[int], np.dtype[np.int64]] | None = None
         self._frames = 0
         self.present: Mask = np.ones(len(index.rows), np.bool_)
         parts = range(-(-len(index.rows) // PART_SLOTS))
-        self.logs = [GrowingLog(Log(LIVE, index.metric, part, t_ms, run), dict(composition.bytes)) for part in parts]
+        self.logs = [
+            GrowingLog(Log(LIVE, index.metric, part, t_ms, run), dict(composition.bytes), composition.part(part))
+            for part in parts
+        ]
         self._encoders = [Encoder(composition.part(part), interval_ms) for part in parts]
 
     def accepts(self, index: SeriesIndex, t_ms: int) -> bool:
-        """Whether this window goes on with these series: none of them is new."""
-        if window_of(t_ms) != self.window_ms:
+        """Whether this log goes on with these series: none of them is new."""
+        if self._ends_before(t_ms):
             return False
         if index is self.index:
             return True
@@ -104,6 +108,9 @@ class LiveMetric:
             return False
         self.index, self._take = index, take
         return True
+
+    def _ends_before(self, t_ms: int) -> bool:
+        return window_of(t_ms) != self.window_ms or t_ms - self._start_ms >= LOG_MS
 
     @property
     def opens_group(self) -> bool:

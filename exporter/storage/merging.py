@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from exporter.model import Labels, Matcher, SeriesSet
 from exporter.storage.block import VALUE, Block
+from exporter.storage.frame import Run
 from exporter.storage.segment import Segment
 
 if TYPE_CHECKING:
@@ -49,10 +50,10 @@ class Roster:
         """A series' segment and row."""
         return self._places[number]
 
-    def of(self, block: Block) -> Ids | None:
-        """For each of a block's slots its series' number, -1 where that does not match; None if none does."""
+    def of(self, runs: Sequence[Run]) -> Ids | None:
+        """For each slot of these runs its series' number, -1 where that does not match; None if none does."""
         parts = []
-        for run in block.runs:
+        for run in runs:
             ids = self._of_segment(run.segment)
             if ids is None:
                 parts.append(np.full(run.count, -1))
@@ -91,7 +92,7 @@ def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int) 
 
     Series of the fleet share one axis; imported ones share an axis with those that have the very same times.
     """
-    cut = [(piece, ids) for piece in pieces if (ids := roster.of(piece.block)) is not None]
+    cut = [(piece, ids) for piece in pieces if (ids := roster.of(piece.block.runs)) is not None]
     live = [(_within(piece.block, start_ms, end_ms), ids) for piece, ids in cut if not piece.imported]
     imported = [(_within(piece.block, start_ms, end_ms), ids) for piece, ids in cut if piece.imported]
     axis = _axis([block.t_ms for block, _ in live])

@@ -9,12 +9,14 @@ from exporter.storage import block as blocks
 from exporter.storage import segment as segments
 from exporter.storage.block import Block
 from exporter.storage.cache import ByteCache
-from exporter.storage.frame import Damaged
+from exporter.storage.frame import Damaged, Run
 from exporter.storage.groups import OpenGroup, read_log
 from exporter.storage.growing import Group, GrowingLog
 from exporter.storage.layout import LIVE, Report
 from exporter.storage.segment import Segment
 from exporter.storage.store import BlockKey, Log, Store, StoreError
+
+_BATCH = 200
 
 
 class Decoded:
@@ -69,6 +71,8 @@ class Reader:
         self._away = away
         self._report = report
         self._segments: dict[bytes, Segment] = {}
+        self._runs: dict[BlockKey, tuple[Run, ...]] = {}
+        self._interned: dict[tuple[Run, ...], tuple[Run, ...]] = {}
 
     def _asked(self) -> Store:
         """The store, unless it is known to be away: then there is no point in waiting for it."""
@@ -124,6 +128,31 @@ class Reader:
             self._unpack(key, data, found)
         return found
 
+    def runs(self, keys: Sequence[BlockKey]) -> set[tuple[Run, ...]]:
+        """Which series blocks have, in few sets of runs. Each block is read for that once."""
+        unknown = [key for key in keys if key not in self._runs]
+        for key in unknown:
+            if (kept := self.cache.get(key)) is not None:
+                self._note_runs(key, kept.blocks[0].runs)
+            elif (held := self._packed.get(key)) is not None:
+                self._note_runs(key, blocks.runs_of(held.data))
+        unknown = [key for key in unknown if key not in self._runs]
+        for begin in range(0, len(unknown), _BATCH):
+            some = unknown[begin : begin + _BATCH]
+            for key, data in zip(some, self._asked().read_blocks(some), strict=True):
+                if data is not None:
+                    self._read_runs(key, data)
+        return {self._runs[key] for key in keys if key in self._runs}
+
+    def _read_runs(self, key: BlockKey, data: bytes) -> None:
+        try:
+            self._note_runs(key, blocks.runs_of(data))
+        except Damaged as err:
+            self._report(key, str(err), data)
+
+    def _note_runs(self, key: BlockKey, runs: tuple[Run, ...]) -> None:
+        self._runs[key] = self._interned.setdefault(runs, runs)
+
     def _unpack(self, key: BlockKey, data: bytes, found: dict[BlockKey, Block]) -> None:
         try:
             found[key] = blocks.decode(data)
@@ -137,6 +166,7 @@ class Reader:
         """Blocks that have just been sealed."""
         for key, data in made.items():
             self.cache.forget(key)
+            self._runs.pop(key, None)
             self._packed.put(key, Packed(data))
 
     def stored(self, log: Log, *, keep: bool = True) -> list[Block]:
@@ -173,6 +203,7 @@ class Reader:
         for key in keys:
             self.cache.forget(key)
             if isinstance(key, BlockKey):
+                self._runs.pop(key, None)
                 self._packed.forget(key)
 
 

@@ -1,4 +1,4 @@
-"""A finished window's logs made into blocks: by series, one block for each PAGE_SLOTS of them."""
+"""Logs made into blocks: by series, one block for each PAGE_SLOTS of them and each window."""
 
 from __future__ import annotations
 

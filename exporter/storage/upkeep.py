@@ -1,4 +1,4 @@
-"""What the writer's thread does, piece by piece: send frames, seal finished windows, expire, set damage aside."""
+"""What the writer's thread does, piece by piece: send frames, seal finished logs, expire, set damage aside."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from threading import RLock
 from exporter.storage.block import Block
 from exporter.storage.catalog import Catalog
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import IMPORTED, WINDOW_MS, window_of
+from exporter.storage.layout import IMPORTED, LOG_MS, WINDOW_MS, window_of
 from exporter.storage.reading import Reader
 from exporter.storage.sealing import belongs, first_key, sealed
 from exporter.storage.stats import DAY_MS, Limits
@@ -23,12 +23,24 @@ Name = tuple[object, ...]
 class Upkeep:
     """Work on the store, for one thread. `lock` guards the catalog and its logs; no write is made under it.
 
-    `newest_ms` is the time of the last tick. Methods raise StoreError, and can then be called again.
+    `newest_ms` is the time of the last tick, `run` the name of this process' logs. Without `tends`, frames are sent and
+    nothing is sealed or expired. Methods raise StoreError, and can then be called again.
     """
 
     def __init__(
-        self, store: Store, reader: Reader, catalog: Catalog, lock: RLock, limits: Limits, newest_ms: Callable[[], int]
+        self,
+        store: Store,
+        reader: Reader,
+        catalog: Catalog,
+        lock: RLock,
+        *,
+        limits: Limits,
+        newest_ms: Callable[[], int],
+        run: str,
+        tends: bool,
     ) -> None:
+        self._run = run
+        self._tends = tends
         self.torn = 0
         self.stored_bytes = 0
         self.aside: dict[Name, bytes] = {}
@@ -44,12 +56,14 @@ class Upkeep:
 
     def step(self) -> bool:
         """One piece of work, the most urgent first; whether there was one."""
-        return self._send() or self._set_aside() or self._expire() or self._seal_one() or self._measure()
+        if self._send() or self._set_aside():
+            return True
+        return self._tends and (self._expire() or self._seal_one() or self._measure())
 
     @property
     def busy(self) -> bool:
         """Whether something waits that must not be forgotten."""
-        return bool(self.aside) or self.expire_before is not None
+        return bool(self.aside) or (self._tends and self.expire_before is not None)
 
     # -- sending
 
@@ -123,7 +137,7 @@ class Upkeep:
     # -- sealing
 
     def _seal_one(self) -> bool:
-        """Seal one part of one metric in one finished window, the oldest."""
+        """Seal what is done of one part of one metric in one window, the oldest: into the block there is already."""
         with self._lock:
             waiting = [name for name in self._catalog.stored_logs() if self._to_seal(name)]
         if not waiting:
@@ -141,8 +155,10 @@ class Upkeep:
         return True
 
     def _to_seal(self, name: Log) -> bool:
-        finished = window_of(name.start_ms) < window_of(self._newest_ms())
-        return (finished or name.lane == IMPORTED) and name not in self._unsealable
+        """Whether nobody writes to this log any more."""
+        own = name.run.partition(".")[0] == self._run
+        ended = name.start_ms + 2 * LOG_MS <= self._newest_ms()
+        return (own or ended) and name not in self._unsealable
 
     def _seal(self, first: BlockKey, logs: Sequence[Log]) -> None:
         with self._lock:
@@ -170,7 +186,9 @@ class Upkeep:
         if self.expire_before is None:
             return False
         edge = self.expire_before
+        names = self._store.blocks(), self._store.logs()
         with self._lock:
+            self._catalog.add(*names)  # another process may have imported something
             blocks = [key for key in self._catalog.all_blocks() if key.window_ms + WINDOW_MS <= edge]
             logs = [name for name in self._catalog.stored_logs() if window_of(name.start_ms) + WINDOW_MS <= edge]
         if blocks or logs:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -18,31 +19,33 @@ SLOTS = 16_384
 @pytest.fixture(scope="module")
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[list[Running]]:
     """Three masters that share the slots."""
-    import redis
-
     with Servers(tmp_path_factory.mktemp("cluster")) as servers:
         nodes = []
         for _ in range(3):
             port, bus = free_port(), free_port()
             options = ("--cluster-enabled", "yes", "--cluster-port", str(bus), "--cluster-config-file", f"nodes-{port}")
             nodes.append((servers.redis(*options, port=port), bus))
-        admins = [redis.Redis(port=node.port) for node, _ in nodes]
-        for number, admin in enumerate(admins):
+        for number, (node, _) in enumerate(nodes):
             first, last = number * SLOTS // 3, (number + 1) * SLOTS // 3 - 1
-            admin.execute_command("CLUSTER", "ADDSLOTSRANGE", first, last)
+            _command(node.port, "CLUSTER", "ADDSLOTSRANGE", first, last)
             for other, bus in nodes:
-                admin.execute_command("CLUSTER", "MEET", "127.0.0.1", other.port, bus)
+                _command(node.port, "CLUSTER", "MEET", "127.0.0.1", other.port, bus)
         for node, _ in nodes:
             wait_until(lambda port=node.port: _whole(port), "the cluster")  # type: ignore[misc]  # a default argument
         yield [node for node, _ in nodes]
 
 
-def _whole(port: int) -> bool:
-    """Whether a node knows the three of them, and an owner for every slot."""
+def _command(port: int, *words: object) -> Any:
     import redis
 
-    with redis.Redis(port=port) as admin:
-        info = admin.execute_command("CLUSTER", "INFO")
+    admin: Any = redis.Redis(port=port)
+    with admin:
+        return admin.execute_command(*words)
+
+
+def _whole(port: int) -> bool:
+    """Whether a node knows the three of them, and an owner for every slot."""
+    info: bytes = _command(port, "CLUSTER", "INFO")
     return b"cluster_state:ok" in info and b"cluster_known_nodes:3" in info
 
 
