@@ -25,6 +25,7 @@ from exporter.web.page import Page, PageStats
 from exporter.web.prometheus_metadata import Metadata
 from exporter.web.prometheus_query import Engine, Query
 from exporter.web.prometheus_status import Status
+from exporter.web.remote_write import Ingest, RemoteWrite
 from exporter.web.stream import Hub, StreamStats
 from exporter.web.system import Check, System
 from exporter.web.unified_api import Unified
@@ -43,7 +44,8 @@ class Parts:
 
     telemetry: the process's own families as a page of the given format. analysis: the latest report, None before
     the first. failures: None where nothing is simulated. inventory: JSON-able servers, each with `id`; None: those
-    seen in snapshots. local: whether it listens on loopback only.
+    seen in snapshots. ingest: keeps what comes by remote write; None: nothing does. local: whether it listens on
+    loopback only.
     """
 
     live: Live
@@ -58,6 +60,7 @@ class Parts:
     access: Access = field(default_factory=Access)
     analysis: Callable[[], Mapping[str, object] | None] = _nothing_simulated
     failures: Failures | None = None
+    ingest: Ingest | None = None
     inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
@@ -138,6 +141,8 @@ def build(parts: Parts) -> Web:
     application = web.Application(middlewares=[guard.middleware(), errors], client_max_size=FORM_BYTES)
     for room in rooms:
         application.router.add_routes(room.routes())
+    if parts.ingest is not None:
+        application.router.add_routes(RemoteWrite(parts.ingest, workers).routes())
     application.cleanup_ctx.extend([alerts.context, hub.context])
     application.on_cleanup.append(_closing(workers))
     return Web(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
@@ -123,10 +124,11 @@ async def serving(room: Web) -> AsyncIterator[Client]:
 
 
 @asynccontextmanager
-async def site(maker: FleetMaker | None = None, **changed: object) -> AsyncIterator[Client]:
-    """A client of a room that serves three ticks of a fleet."""
+async def site(maker: FleetMaker | None = None, later_ms: int = 0, **changed: object) -> AsyncIterator[Client]:
+    """A client of a room that serves three ticks of a fleet, so much later than it would be."""
     maker = maker or FleetMaker()
-    snapshots = [maker.at(tick) for tick in (1, 2, 3)]
+    made = [maker.at(tick) for tick in (1, 2, 3)]
+    snapshots = [replace(snapshot, t_ms=snapshot.t_ms + later_ms) for snapshot in made]
     live = Live()
     for snapshot in snapshots:
         live.publish(snapshot)

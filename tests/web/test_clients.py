@@ -1,0 +1,113 @@
+"""Real clients of the Prometheus HTTP API: promtool, vmalert, and the calls that Grafana makes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import subprocess
+import time
+import urllib.request
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.servers import Servers, answers, binary, free_port, wait_until
+from tests.web.fleet import T0_MS
+from tests.web.site import Client, site
+
+API = "/api/prometheus/api/v1"
+NOW = T0_MS // 1000 + 45
+CPU = "openmanager_cpu_usage_percent"
+
+
+async def promtool(client: Client, *arguments: str) -> str:
+    """What `promtool query …` prints."""
+    kind, *rest = arguments
+    url = f"http://{client.host}:{client.port}/api/prometheus"
+    options = [argument for argument in rest if argument.startswith("--")]
+    others = [argument for argument in rest if not argument.startswith("--")]
+    command = [binary("promtool"), "query", kind, *options, url, *others]
+    ran = await asyncio.to_thread(subprocess.run, command, capture_output=True, text=True, timeout=20)
+    assert ran.returncode == 0, ran.stderr
+    return ran.stdout
+
+
+async def test_promtool_asks_for_everything_it_can() -> None:
+    async with site() as client:
+        said = await promtool(client, "instant", f"--time={NOW}", f'{CPU}{{core="0"}}')
+        assert f'{CPU}{{core="0", server="web-01"}} => 40 @[{NOW}]' in said
+        said = await promtool(
+            client, "range", f"--start={NOW - 30}", f"--end={NOW}", "--step=15s", f'{CPU}{{server="db-01",core="1"}}'
+        )
+        assert said.count("40 @[") == 3
+        said = await promtool(client, "series", f"--start={NOW - 60}", f"--end={NOW}", f"--match={CPU}")
+        assert said.count("server=") == 6
+        said = await promtool(client, "labels", f"--start={NOW - 60}", f"--end={NOW}", "server")
+        assert said.split() == ["api-01", "db-01", "web-01"]
+
+
+async def test_vmalert_evaluates_rules_over_it(servers: Servers, tmp_path: Path) -> None:
+    rules = tmp_path / "rules.yml"
+    rules.write_text(f"groups: [{{name: g, interval: 1s, rules: [{{alert: Busy, expr: '{CPU} > 30'}}]}}]\n")
+    async with site(later_ms=round(time.time() * 1000) - NOW * 1000, now=time.time) as client:
+        port = free_port()
+        command = [
+            binary("vmalert", "vmalert-prod"),
+            f"-rule={rules}",
+            f"-datasource.url=http://{client.host}:{client.port}/api/prometheus",
+            f"-notifier.url=http://127.0.0.1:{free_port()}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+        ]
+        url = f"http://127.0.0.1:{port}"
+        await asyncio.to_thread(servers.start, command, port, lambda: answers(f"{url}/health"))
+
+        def firing() -> int:
+            with urllib.request.urlopen(f"{url}/api/v1/alerts", timeout=5) as response:
+                return len(json.load(response)["data"]["alerts"])
+
+        await asyncio.to_thread(wait_until, lambda: firing() == 6, "an alert for each core")
+
+
+GRAFANA: list[tuple[str, str, dict[str, str]]] = [
+    ("GET", "/status/buildinfo", {}),
+    ("POST", "/query", {"query": "1+1", "time": "4"}),
+    ("GET", "/metadata", {"limit": "40000"}),
+    ("GET", "/label/__name__/values", {"start": str(NOW - 3600), "end": str(NOW), "limit": "40000"}),
+    ("GET", "/labels", {"match[]": CPU, "start": str(NOW - 3600), "end": str(NOW), "limit": "40000"}),
+    ("POST", "/labels", {"match[]": CPU, "start": str(NOW - 3600), "end": str(NOW)}),
+    ("GET", "/label/server/values", {"match[]": CPU, "start": str(NOW - 3600), "end": str(NOW)}),
+    ("POST", "/series", {"match[]": CPU, "start": str(NOW - 3600), "end": str(NOW)}),
+    (
+        "POST",
+        "/query_range",
+        {"query": f"avg by (server) ({CPU})", "start": str(NOW - 60), "end": str(NOW), "step": "15"},
+    ),
+    ("POST", "/query", {"query": f"topk(3, {CPU})", "time": f"{NOW}.123"}),
+    ("POST", "/query_exemplars", {"query": CPU, "start": f"{NOW}000", "end": f"{NOW}000"}),
+    ("GET", "/rules", {}),
+    ("GET", "/alerts", {}),
+]
+
+
+@pytest.mark.parametrize(("method", "path", "parameters"), GRAFANA)
+async def test_every_call_of_grafana_succeeds(method: str, path: str, parameters: dict[str, str]) -> None:
+    async with site() as client:
+        options: dict[str, Any] = {"params": parameters} if method == "GET" else {"data": parameters}
+        async with client.request(method, API + path, **options) as response:
+            body = await response.json()
+        assert response.status == 200
+        assert body["status"] == "success"
+
+
+async def test_grafana_takes_it_for_a_prometheus_without_a_ruler() -> None:
+    async with site() as client:
+        async with client.get(f"{API}/status/flags") as response:
+            assert response.status == 404
+        async with client.get("/") as response:  # prometheus-api-client checks this one
+            assert response.status == 200
+
+
+async def test_format_query_and_parse_query_answer_in_the_envelope() -> None:
+    async with site() as client, client.get(f"{API}/format_query", params={"query": "foo/bar"}) as response:
+        assert json.loads(await response.text()) == {"status": "success", "data": "foo / bar"}
