@@ -18,7 +18,7 @@ from typing import Any
 import yaml
 from aiohttp import web as aiohttp_web
 
-from alerter import alertmanager_api, page, receivers, rulefile, telemetry, web
+from alerter import alertmanager_api, page, receivers, rulefile, self_watch, telemetry, web
 from alerter.board import Board
 from alerter.config import Config, host_and_port
 from alerter.datasource import Datasource
@@ -29,6 +29,7 @@ from alerter.evaluation import Restoration, Transition
 from alerter.evaluator import Evaluator
 from alerter.expansion import LANGUAGE, RuleTemplates, canonical, graph_link
 from alerter.group_loop import GroupLoop, Surroundings
+from alerter.heartbeat import Heartbeat
 from alerter.inhibition import InhibitRule, Known, built_in, inhibited
 from alerter.matchers import parse_matcher
 from alerter.querier import Querier
@@ -36,6 +37,7 @@ from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
 from alerter.remote_write import RemoteWriter
 from alerter.rulepaths import rule_paths
 from alerter.rules import AlertRule, Group, RuleFileError
+from alerter.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
 from alerter.silences import Silences
 from alerter.state import Happened, Keeper, Store, StoreError
 from exporter.duration import parse_duration
@@ -140,7 +142,7 @@ class App:
         self.datasource = Datasource(self.querier.instant, self.querier.shown_url, self.world.now)
         write_url = config.remote_write.url
         self.writer = RemoteWriter(write_url, self._timeout_s) if write_url else None
-        self.evaluator = Evaluator(lambda: read_rules(config), self.store, self._surroundings())
+        self.evaluator = Evaluator(lambda: read_rules(config), self.store, self._surroundings(), self_watch.KEY)
         try:
             self.wired = wire(config, secrets, self._receivers_world())
         except ReceiverError as err:
@@ -149,6 +151,10 @@ class App:
             self.querier.instant, self.querier.range, lambda: self.datasource.down_since is None, _ENRICH_S
         )
         self.deliveries = [self._delivery(receiver) for receiver in self.wired.receivers]
+        self._watch = self._self_watch()
+        self._heartbeat = (
+            Heartbeat(secrets.heartbeat_url, self._trouble, self.world.sleep) if secrets.heartbeat_url else None
+        )
         self._dirty = asyncio.Event()
         self._ready = False
         self._registry = telemetry.registry(self._reading)
@@ -197,6 +203,29 @@ class App:
 
     def _muted(self, known: Sequence[Known], now: float) -> Collection[Labels]:
         return inhibited(known, self._inhibit, now) | set(self._silenced(known, now))
+
+    def _self_watch(self) -> SelfWatch:
+        return SelfWatch(
+            silent=lambda: silent_datasource(self.datasource),
+            failing=lambda: failing_rules(self.evaluator.loops, self.datasource),
+            ending=lambda: ending_silences(self.silences, self.board.known(), self.world.now()),
+            board=self.board,
+            store=self.store,
+            now=self.world.now,
+            sleep=self.world.sleep,
+            after_s=self.config.evaluation.seconds("self_alert_after"),
+        )
+
+    def _trouble(self) -> str:
+        """Why the heartbeat is withheld; nothing while all is well."""
+        if self.datasource.down_since is not None:
+            return "the datasource does not answer"
+        if not self.store.stats().up:
+            return "state is not written"
+        if failing := [name for name, stats in self._receivers().items() if stats.failing_since is not None]:
+            return f"not accepted by {', '.join(failing)}"
+        late = [loop.group.name for loop in self.evaluator.loops if loop.is_late(self.world.now())]
+        return f"groups not evaluated: {', '.join(late)}" if late else ""
 
     # -- saving -----------------------------------------------------------------------------------
 
@@ -321,6 +350,9 @@ class App:
     def _tasks(self) -> list[asyncio.Task[None]]:
         loops: list[Coroutine[Any, Any, None]] = [self._flushing()]
         loops += [delivery.run() for delivery in self.deliveries]
+        loops.append(self._watch.run())
+        if self._heartbeat is not None:
+            loops.append(self._heartbeat.run())
         loops += [series.run(self.datasource.query) for series in self.wired.series]
         loops += [alertmanager.run() for alertmanager in self.wired.alertmanagers]
         return [asyncio.create_task(loop) for loop in loops]

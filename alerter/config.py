@@ -101,11 +101,14 @@ class Evaluation(Section, frozen=True):
     interval: Annotated[str, Meta(description="for groups that name none, a Prometheus duration")] = "15s"
     resend_delay: Annotated[str, Meta(description="time after which an Alertmanager is sent an alert again")] = "1m"
     grace: Annotated[str, Meta(description="least wait of a pending alert after a restart")] = "10m"
+    self_alert_after: Annotated[
+        str, Meta(description="time after which a silent datasource or a failing rule is an alert; 0 for never")
+    ] = "5m"
     outage_tolerance: Annotated[str, Meta(description="longest outage after which state is restored")] = "1h"
 
     def __post_init__(self) -> None:
         _duration("interval", self.interval, 1)
-        for name in ("resend_delay", "grace", "outage_tolerance"):
+        for name in ("resend_delay", "grace", "outage_tolerance", "self_alert_after"):
             _duration(name, getattr(self, name))
 
     def seconds(self, name: str) -> float:

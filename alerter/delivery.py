@@ -17,6 +17,7 @@ from dataclasses import dataclass, field
 
 from alerter.board import Board
 from alerter.dispatch import GroupView, Owed, Policy, Told, after_telling, grouped, owed
+from alerter.evaluation import ALERT_NAME
 from alerter.inhibition import Known
 from alerter.model import AlertState, DeliveryError, Notification, Receiver, fingerprint
 from alerter.state import Happened, Store
@@ -39,7 +40,8 @@ class Patience:
     """How a receiver is treated that does not accept. Seconds.
 
     `pace_s` is the least time between two messages; `first_s` to `longest_s` the growing wait after errors
-    that may pass, `rare_s` the wait after errors that will not pass by themselves.
+    that may pass, `rare_s` the wait after errors that will not pass by themselves. From `storm` groups on that
+    are owed something at once, a receiver that must be paced is told by alert name.
     """
 
     pace_s: float = 0.0
@@ -47,6 +49,7 @@ class Patience:
     longest_s: float = 120.0
     rare_s: float = 600.0
     permanent_in_a_row: int = 3
+    storm: int = 10
 
     def wait_s(self, failures: int, retry_after_s: float | None, jitter: float) -> float:
         """The wait after the nth failure in a row. `jitter` in [0, 1) spreads it between half and the whole."""
@@ -65,6 +68,27 @@ class DeliveryStats:
     last_sent_at: float | None = None
     held_until: float | None = None
     waiting: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What one group is owed: what is true of it, what was told before, and the message."""
+
+    view: GroupView
+    told: Told | None
+    message: Owed
+
+    @property
+    def name(self) -> str:
+        """The same for the same telling tried again."""
+        since = self.told.at if self.told else min((alert.active_at for alert in self.message.alerts), default=0.0)
+        return f"{group_name(self.view.labels)}-{self.message.reason}-{since:.3f};"
+
+
+def common(sets: Sequence[Labels]) -> Labels:
+    """The labels that all have in common."""
+    shared = set(sets[0]).intersection(*sets[1:])
+    return tuple(pair for pair in sets[0] if pair in shared)
 
 
 def group_name(labels: Labels) -> str:
@@ -106,6 +130,7 @@ class Delivery:
         self._permanent = 0
         self._next_send = 0.0
         self._loads = -1
+        self._seen: tuple[tuple[float, ...], dict[Labels, GroupView]] = ((), {})
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"send-{receiver.name}")
 
     async def run(self) -> None:
@@ -151,14 +176,29 @@ class Delivery:
         if self._missing or any(view.muted for view in views.values()):
             wake_at = min(wake_at, now + _MUTED_CHECK_S)
         self.stats.waiting = len(queue)
-        for _, _, labels in sorted(queue):
-            if not await self._tell(labels):
+        for groups in self._bundles([labels for _, _, labels in sorted(queue)]):
+            if not await self._tell(groups):
                 break
-            self.stats.waiting -= 1
+            self.stats.waiting -= len(groups)
         return self._now() if queue else wake_at  # what was told or refused has changed what is owed when
 
+    def _bundles(self, queue: Sequence[Labels]) -> list[list[Labels]]:
+        """One message for each group; in a storm, where messages must keep a pace, one for each alert name."""
+        if not self._patience.pace_s or len(queue) < self._patience.storm:
+            return [[labels] for labels in queue]
+        bundles: dict[str, list[Labels]] = {}
+        for labels in queue:
+            bundles.setdefault(dict(labels).get(ALERT_NAME, ""), []).append(labels)
+        return list(bundles.values())
+
     def _views(self) -> dict[Labels, GroupView]:
-        """What is true of every group that is known or was told about."""
+        """What is true of every group that is known or was told about; worked out anew when something changed."""
+        key = (self._board.version, self._store.loads, self._now() // _MUTED_CHECK_S)
+        if self._seen[0] != key:
+            self._seen = (key, self._look())
+        return self._seen[1]
+
+    def _look(self) -> dict[Labels, GroupView]:
         if self._loads != self._store.loads:
             self._told = {**{told.group_labels: told for told in self._kept()}, **self._told}
             self._loads = self._store.loads
@@ -188,39 +228,46 @@ class Delivery:
 
     # -- one message ------------------------------------------------------------------------------
 
-    async def _tell(self, labels: Labels) -> bool:
-        """Send what a group is owed now, if anything. False after a pause: all must be worked out anew."""
+    async def _tell(self, groups: Sequence[Labels]) -> bool:
+        """Send what groups are owed now, if anything. False after a pause: all must be worked out anew."""
         if (wait := self._next_send - self._now()) > 0:
             await self._sleep(wait)
-        view = self._views().get(labels, GroupView(labels))
-        told = self._told.get(labels)
-        message = owed(view, told, self.policy, self._now())
-        if message is None or message.at > self._now():
+        tellings = self._tellings(groups)
+        if not tellings:
             return True
-        notification = await self._composed(view, told, message)
+        notification = await self._composed(tellings)
         self._next_send = self._now() + self._patience.pace_s
         try:
-            await self._send(notification, view, told, message)
+            await self._send(notification, tellings)
         except DeliveryError as err:
-            return await self._refused(labels, message, err)
+            return await self._refused(tellings, err)
         except Exception as err:
             log.exception("receiver failed receiver=%s", self.receiver.name)
-            return await self._refused(labels, message, DeliveryError(type(err).__name__, retryable=True))
+            return await self._refused(tellings, DeliveryError(type(err).__name__, retryable=True))
         return True
 
-    async def _composed(self, view: GroupView, told: Told | None, message: Owed) -> Notification:
-        since = told.at if told else min((alert.active_at for alert in message.alerts), default=0.0)
-        name = fingerprint((("group", group_name(view.labels)), ("receiver", self.receiver.name)))
+    def _tellings(self, groups: Sequence[Labels]) -> list[Telling]:
+        views, now = self._views(), self._now()
+        found = []
+        for labels in groups:
+            view, told = views.get(labels, GroupView(labels)), self._told.get(labels)
+            message = owed(view, told, self.policy, now)
+            if message is not None and message.at <= now:
+                found.append(Telling(view, told, message))
+        return found
+
+    async def _composed(self, tellings: Sequence[Telling]) -> Notification:
+        names = "".join(telling.name for telling in tellings)
         notification = Notification(
-            id=f"{name}-{message.reason}-{since:.3f}",
-            group_labels=view.labels,
-            alerts=message.alerts,
+            id=fingerprint((("receiver", self.receiver.name), ("tellings", names))),
+            group_labels=common([telling.view.labels for telling in tellings]),
+            alerts=tuple(alert for telling in tellings for alert in telling.message.alerts),
             at=self._now(),
             external_url=self._external_url,
         )
         return await self._compose(notification) if self._compose else notification
 
-    async def _send(self, notification: Notification, view: GroupView, told: Told | None, message: Owed) -> None:
+    async def _send(self, notification: Notification, tellings: Sequence[Telling]) -> None:
         """Send, and record the acceptance; when told to stop meanwhile, see the sending through first."""
         loop = asyncio.get_running_loop()
         sending = loop.run_in_executor(self._thread, self.receiver.send, notification)
@@ -229,19 +276,21 @@ class Delivery:
         except asyncio.CancelledError:
             with contextlib.suppress(TimeoutError, DeliveryError):
                 await asyncio.wait_for(sending, _LAST_SEND_GRACE_S)
-                self._record(notification, view, told, message)
+                self._record(tellings)
             raise
-        self._record(notification, view, told, message)
+        self._record(tellings)
         await asyncio.to_thread(self._store.flush)
         self.stats.sent += 1  # only now: who reads this may count on it after a crash
 
-    def _record(self, notification: Notification, view: GroupView, told: Told | None, message: Owed) -> None:
+    def _record(self, tellings: Sequence[Telling]) -> None:
         now = self._now()
-        known = self._told[view.labels] = after_telling(view, told, notification.alerts, now)
-        self._store.put_told(self.receiver.name, group_name(view.labels), known)
-        self._store.happened([self._happened(message, view.labels, "accepted", now)])
-        self._attempts.pop(view.labels, None)
-        self._parked.pop(view.labels, None)
+        for telling in tellings:
+            labels = telling.view.labels
+            self._told[labels] = after_telling(telling.view, telling.told, telling.message.alerts, now)
+            self._store.put_told(self.receiver.name, group_name(labels), self._told[labels])
+            self._attempts.pop(labels, None)
+            self._parked.pop(labels, None)
+        self._store.happened([self._happened(telling, "accepted", now) for telling in tellings])
         self._failures = self._permanent = 0
         self.stats.last_sent_at = now
         if self.stats.failing_since is not None:
@@ -249,26 +298,27 @@ class Delivery:
         self.stats.failing_since = None
         self.stats.last_error = ""
 
-    def _happened(self, message: Owed, group: Labels, result: str, now: float) -> Happened:
+    def _happened(self, telling: Telling, result: str, now: float) -> Happened:
+        message = telling.message
         firing = sum(1 for alert in message.alerts if alert.state is AlertState.FIRING)
         detail = f"{result}: {firing} firing, {len(message.alerts) - firing} resolved"
-        return Happened(now, "delivery", str(message.reason), group, self.receiver.name, detail)
+        return Happened(now, "delivery", str(message.reason), telling.view.labels, self.receiver.name, detail)
 
-    async def _refused(self, labels: Labels, message: Owed, err: DeliveryError) -> bool:
+    async def _refused(self, tellings: Sequence[Telling], err: DeliveryError) -> bool:
         """Note a failure and wait as long as it asks for. News must not shorten a receiver's Retry-After."""
         now = self._now()
-        self._attempts[labels] += 1
+        self._attempts.update(telling.view.labels for telling in tellings)
         kind = "rate_limited" if err.retry_after_s else "temporary" if err.retryable else "permanent"
         self.stats.failures[kind] += 1
         self._say(err, now)
-        self._store.happened([self._happened(message, labels, f"refused ({err})", now)])
+        self._store.happened([self._happened(telling, f"refused ({err})", now) for telling in tellings])
         self.stats.last_error = str(err)
         self.stats.failing_since = self.stats.failing_since or now
         if err.retryable:
             self._failures += 1
             wait_s = self._patience.wait_s(self._failures, err.retry_after_s, self._jitter())
         else:
-            self._parked[labels] = now + self._patience.rare_s
+            self._parked |= {telling.view.labels: now + self._patience.rare_s for telling in tellings}
             self._permanent += 1
             if self._permanent < self._patience.permanent_in_a_row:
                 return True  # it may be this message alone: the others get their try

@@ -19,12 +19,16 @@ Read = Callable[[], tuple[Group, ...]]
 
 
 class Evaluator:
-    """Runs a GroupLoop for each group. `read` gives the groups, at the start and at every reload."""
+    """Runs a GroupLoop for each group. `read` gives the groups, at the start and at every reload.
 
-    def __init__(self, read: Read, store: Store, world: Surroundings) -> None:
+    States under keys that begin with `not_mine` belong to somebody else.
+    """
+
+    def __init__(self, read: Read, store: Store, world: Surroundings, not_mine: str) -> None:
         self._read = read
         self._store = store
         self._world = world
+        self._not_mine = not_mine
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.loops: list[GroupLoop] = []
         self.reloads = 0
@@ -33,7 +37,11 @@ class Evaluator:
 
     def start(self, groups: Sequence[Group]) -> None:
         """Begin with these groups and the state that was kept."""
-        kept = {key: RuleRun(key, state, kept=True) for key, state in self._store.rules().items()}
+        kept = {
+            key: RuleRun(key, state, kept=True)
+            for key, state in self._store.rules().items()
+            if not key.startswith(self._not_mine)
+        }
         self._begin(groups, kept)
 
     async def reload(self) -> None:

@@ -121,6 +121,11 @@ class GroupLoop:
                 return True
         return False
 
+    def is_late(self, now: float) -> bool:
+        """Whether more than three intervals, and a minute, have passed since the last evaluation."""
+        last = self.stats.evaluated_at
+        return last is not None and now - last > max(60.0, 3 * self.group.interval_s)
+
     async def run(self) -> None:
         """Evaluate at every slot, for ever. Slots that passed meanwhile are counted, never run in a burst."""
         timing = slots(self.group)

@@ -15,6 +15,8 @@ from alerter.silences import Silence
 from exporter.duration import format_duration
 from exporter.model import Labels, format_value
 
+_MOST_ALERTS = 500
+_MOST_TEXT = 300
 _STYLE = """
 :root{color-scheme:light dark;--line:#8884;--bad:#c62828;--warn:#b26a00;--good:#2e7d32}
 @media(prefers-color-scheme:dark){:root{--bad:#ff8a80;--warn:#ffb74d;--good:#81c784}}
@@ -69,17 +71,19 @@ def _up(error: str) -> str:
 
 def _alerts(facts: Facts) -> str:
     alerts = [alert for loop in facts.loops for run in loop.runs for alert in run.state.active]
+    shown = sorted(alerts, key=lambda alert: (str(alert.state), alert.labels))[:_MOST_ALERTS]
     rows = [
         (
             _marked(str(alert.state)),
             _labels(alert.labels),
             escape(format_value(alert.value)),
             _ago(facts.now, alert.active_at),
-            escape(_summary(alert)),
+            escape(_clipped(_summary(alert))),
         )
-        for alert in sorted(alerts, key=lambda alert: (str(alert.state), alert.labels))
+        for alert in shown
     ]
-    return _table("Active alerts", ("State", "Labels", "Value", "Active for", "Summary"), rows, "Nothing is wrong.")
+    title = f"Active alerts: {len(shown)} of {len(alerts)}" if len(shown) < len(alerts) else "Active alerts"
+    return _table(title, ("State", "Labels", "Value", "Active for", "Summary"), rows, "Nothing is wrong.")
 
 
 def _summary(alert: Alert) -> str:
@@ -169,7 +173,11 @@ def _code(text: str) -> str:
 
 
 def _labels(labels: Labels) -> str:
-    return _code(" ".join(f'{name}="{value}"' for name, value in labels))
+    return _code(" ".join(f'{name}="{_clipped(value)}"' for name, value in labels))
+
+
+def _clipped(text: str) -> str:
+    return text if len(text) <= _MOST_TEXT else text[: _MOST_TEXT - 1] + "…"
 
 
 def _ago(now: float, t: float) -> str:

@@ -31,6 +31,7 @@ class Secrets:
     datadog_api_key: str | None = None
     datadog_site: str | None = None
     webhook_url: str | None = None
+    heartbeat_url: str | None = None
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -50,6 +51,7 @@ def read_secrets(environ: Mapping[str, str]) -> Secrets:
         datadog_api_key=secret("DATADOG_API_KEY", environ) or secret("DD_API_KEY", environ),
         datadog_site=secret("DD_SITE", environ),
         webhook_url=secret("ALERT_WEBHOOK_URL", environ),
+        heartbeat_url=secret("HEARTBEAT_URL", environ),
     )
 
 

@@ -219,6 +219,19 @@ async def test_when_told_to_stop_the_message_under_way_is_seen_through(tmp_path:
     assert inbox.said() == ["1 firing"]
 
 
+async def test_a_storm_is_told_by_alert_name_and_so_is_its_end(clock: Clock, store: Store) -> None:
+    board, inbox = Board(), Inbox(clock)
+    loop = delivery(inbox, board, store, clock, patience=Patience(pace_s=1.0))
+    servers = [f"s{n}" for n in range(5_000)]
+    post(board, *[firing(name, server=each) for each in servers for name in ("Cold", "Hot")])
+    await loop.tell_all()
+    post(board, *[resolved(name, server=each) for each in servers for name in ("Cold", "Hot")])
+    await loop.tell_all()
+    assert inbox.said() == ["5000 firing", "5000 firing", "5000 resolved", "5000 resolved"]
+    assert [each.group_labels for each in inbox.accepted[:2]] == [(("alertname", "Cold"),), (("alertname", "Hot"),)]
+    assert clock.t < 1_010
+
+
 FAULTS = st.lists(st.sampled_from([None, BUSY, BROKEN, REVOKED]), max_size=12)
 LIVES = st.lists(st.sets(st.sampled_from("abc")), max_size=12)
 
