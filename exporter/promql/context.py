@@ -13,6 +13,9 @@ from exporter.promql.cancellation import Cancellation
 from exporter.promql.errors import TooManySamples
 from exporter.promql.invariance import Invariance
 
+# 73 million years from now on: beyond, sums of times would not fit into 64 bits.
+FURTHEST_MS = 1 << 61
+
 _Asked = tuple[tuple[Matcher, ...], int, int]
 
 
@@ -43,6 +46,7 @@ class Context:
         if at is None:
             return at_ms - offset_ms
         pinned = at if isinstance(at, int) else self.start_ms if at is AtEdge.START else self.end_ms
+        pinned = max(-FURTHEST_MS, min(pinned, FURTHEST_MS))
         moments: Times = at_ms * 0 + (pinned - offset_ms)
         return moments
 

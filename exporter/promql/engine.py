@@ -9,7 +9,7 @@ from exporter.promql.answer import Answer, Matrix, RangeVector, Scalar, String, 
 from exporter.promql.arrays import Samples, Times
 from exporter.promql.ast import Expr, MatrixSelector, Subquery, without_parens
 from exporter.promql.cancellation import Cancellation
-from exporter.promql.context import Context
+from exporter.promql.context import FURTHEST_MS, Context
 from exporter.promql.durations import Durations
 from exporter.promql.errors import ExecutionError, WrongExpressionType
 from exporter.promql.evaluation import Evaluation
@@ -50,6 +50,7 @@ class Engine:
 
         Raises ParseError, ExecutionError, QueryTimeout, QueryCanceled.
         """
+        _check_times(t_ms, t_ms)
         expr = Durations(0.0, 0.0).resolved(self._parsed(query))
         return self._answer(query, expr, Grid.of(t_ms, t_ms, 1), t_ms, lookback_ms, cancellation, is_range=False)
 
@@ -69,6 +70,7 @@ class Engine:
         """
         if step_ms <= 0 or end_ms < start_ms:
             raise ValueError(f"no steps from {start_ms} to {end_ms} by {step_ms}")
+        _check_times(start_ms, end_ms)
         expr = Durations(step_ms / 1000, (end_ms - start_ms) / 1000).resolved(self._parsed(query))
         if expr.type not in (ValueType.VECTOR, ValueType.SCALAR):
             found = expr.type.documented
@@ -105,6 +107,12 @@ class Engine:
             value = _value(expr, context, grid, tally, is_range)
         notes = context.notes
         return Answer(value, notes.warnings(query), notes.infos(query), tally.statistics())
+
+
+def _check_times(start_ms: int, end_ms: int) -> None:
+    for t_ms in (start_ms, end_ms):
+        if abs(t_ms) > FURTHEST_MS:
+            raise ExecutionError(f"time {t_ms} ms is out of range")
 
 
 def _value(expr: Expr, context: Context, grid: Grid, tally: Tally, is_range: bool) -> Value:

@@ -163,9 +163,7 @@ class Evaluation:
         if node.op in SET_OPERATORS:
             return matching.set_operation(node.op, left, right, rule)
         if node.op in TRIMS:
-            return self._trimmed(
-                node, left if not len(right) else matching.operation("+", left, right, rule, False, self._tally.require)
-            )
+            return self._trimmed(node, matching.operation("+", left, right, rule, False, self._tally.require))
         return matching.operation(node.op, left, right, rule, node.return_bool, self._tally.require)
 
     def _trimmed(self, node: Binary, series: Series) -> Series:

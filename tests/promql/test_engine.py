@@ -291,3 +291,18 @@ def test_what_is_nested_as_deeply_as_allowed_is_evaluated(opening: str, closing:
     value = Engine(loaded("x 1x200")).instant(opening * depth + "x" + closing * depth, 12_000_000).value
     assert isinstance(value, Vector)
     assert np.abs(value.values).tolist() == [1.0]
+
+
+@pytest.mark.parametrize("t_ms", [-(2**63), 2**63 - 1, 10**19, -(10**30)])
+def test_a_time_beyond_all_ages_is_refused(t_ms: int) -> None:
+    with pytest.raises(ExecutionError, match="out of range"):
+        Engine(UP).instant("up", t_ms)
+    with pytest.raises(ExecutionError, match="out of range"):
+        Engine(UP).range("up", t_ms, t_ms, 1)
+
+
+@pytest.mark.parametrize("query", ["up @ 9e18", "rate(up[1m] @ -9e18 offset -292y)", "max_over_time(up[1h:1m] @ 9e18)"])
+def test_a_selector_pinned_to_the_end_of_time_finds_nothing(query: str) -> None:
+    value = Engine(UP).instant(query, 0).value
+    assert isinstance(value, Vector)
+    assert not value.labels
