@@ -48,6 +48,10 @@ class AlertmanagerLoop:
         """The receiver's name."""
         return self._poster.name
 
+    def post(self, alerts: Iterable[Posted]) -> None:
+        """Post these now. Blocks; raises DeliveryError."""
+        self._poster.post(alerts)
+
     def offer(self, states: Mapping[str, RuleState], t: float, interval_s: float) -> None:
         """Take what is due of these rules after their evaluation at `t`."""
         for key, state in states.items():

@@ -1,4 +1,4 @@
-"""`openmanager-alerter`: run | check | test | backtest. Exit 0 good, 1 a check failed, 2 unusable input."""
+"""`openmanager-alerter`: run | check | test | backtest | send-test. Exit 0 good, 1 a check failed, 2 unusable input."""
 
 from __future__ import annotations
 
@@ -78,6 +78,16 @@ def _test(flags: argparse.Namespace, _: Config, __: Mapping[str, str]) -> int:
     return test(flags.files, sys.stdout)
 
 
+def _send_test(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
+    from alerter.receivers import ReceiverError, read_secrets
+    from alerter.sendtest import send_test
+
+    try:
+        return send_test(config, read_secrets(environ), sys.stdout)
+    except ReceiverError as err:
+        return complain(str(err))
+
+
 def _backtest(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
     from alerter.past import backtest
     from alerter.querier import QueryError
@@ -108,6 +118,7 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Config, Mapping[str, str]],
     "check": _check,
     "test": _test,
     "backtest": _backtest,
+    "send-test": _send_test,
 }
 
 
@@ -130,4 +141,5 @@ def _parser() -> argparse.ArgumentParser:
     past.add_argument("--end", required=True, help="RFC 3339 or Unix seconds")
     formats = "text: a table of how loud each rule was; json: the same; jsonl: one line for each evaluation"
     past.add_argument("--format", choices=("text", "json", "jsonl"), default="text", help=formats)
+    commands.add_parser("send-test", parents=[common], help="send a test message through every receiver")
     return parser

@@ -269,6 +269,26 @@ def test_a_rule_file_with_mistakes_is_one_line_at_the_start_and_all_of_them_in_c
     assert checked.stdout.endswith("3 mistakes\n")
 
 
+def test_send_test_says_what_every_receiver_answered(inbox: HttpInbox, tmp_path: Path) -> None:
+    config = tmp_path / "alerter.yml"
+    config.write_text(yaml.safe_dump({"datadog": {"api_url": inbox.url}}))
+    secrets = {"SLACK_WEBHOOK_URL": f"{inbox.url}/slack", "DD_API_KEY": "0123456789abcdef0123456789abcdef"}
+    arguments = ["send-test", "--config.file", str(config)]
+    done = run_to_the_end(arguments, secrets)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert [line.split(" in ")[0] for line in done.stdout.splitlines()] == [
+        "slack: firing: accepted",
+        "slack: resolved: accepted",
+        "datadog: firing: accepted",
+        "datadog: resolved: accepted",
+    ]
+    assert ["Test message from OpenManager" in text for text in slack(inbox)] == [True, True]
+    inbox.answer = lambda path: (403, "invalid_token", {}) if path == "/slack" else None
+    done = run_to_the_end(arguments, secrets)
+    assert done.returncode == 1
+    assert "slack: firing: not accepted: 403 invalid_token\n" in done.stdout
+
+
 def test_a_redis_that_is_away_stops_nothing_and_is_caught_up(
     servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
 ) -> None:
