@@ -32,7 +32,7 @@ def delta(block: Block, windows: Windows) -> Samples:
 
 def irate(block: Block, windows: Windows) -> Samples:
     """Growth per second between the last two samples; after a reset, from 0."""
-    last, before = windows.last(), np.maximum(windows.last() - 1, 0)
+    last, before = windows.last, np.maximum(windows.last - 1, 0)
     newest, previous = block.values[:, last], block.values[:, before]
     grown = np.where(newest < previous, newest, newest - previous)
     seconds: Samples = (block.t_ms[last] - block.t_ms[before]) / 1000
@@ -41,12 +41,12 @@ def irate(block: Block, windows: Windows) -> Samples:
 
 def idelta(block: Block, windows: Windows) -> Samples:
     """Difference between the last two samples."""
-    last = windows.last()
+    last = windows.last
     return block.values[:, last] - block.values[:, np.maximum(last - 1, 0)]
 
 
 def _differences(block: Block, windows: Windows) -> Samples:
-    return block.values[:, windows.last()] - block.values[:, windows.first()]
+    return block.values[:, windows.last] - block.values[:, windows.first]
 
 
 def _increases(block: Block, windows: Windows) -> Samples:
@@ -58,7 +58,7 @@ def _increases(block: Block, windows: Windows) -> Samples:
         return grown
     if len(rows) > _FEW_RESETS:
         reached = np.where(fell, block.values[:, :-1], 0.0)
-        lost = slide(np.add, reached, windows.first(), windows.last())
+        lost = slide(np.add, reached, windows.first, windows.last)
         return grown + np.where(np.isnan(lost), 0.0, lost)
     from_step = np.searchsorted(windows.ends, columns + 1, side="right")
     to_step = np.searchsorted(windows.starts, columns, side="right")
@@ -75,7 +75,7 @@ def _extrapolated(block: Block, windows: Windows, grown: Samples, *, is_counter:
     As far as an edge if it is about one sampling interval away, else by half an interval; a counter
     never to before the moment at which it would have been 0.
     """
-    first, last = block.t_ms[windows.first()], block.t_ms[windows.last()]
+    first, last = block.t_ms[windows.first], block.t_ms[windows.last]
     to_start = (first - (windows.ends_ms - windows.range_ms)) / 1000
     to_end = (windows.ends_ms - last) / 1000
     sampled = (last - first) / 1000
@@ -94,7 +94,7 @@ def _extrapolated(block: Block, windows: Windows, grown: Samples, *, is_counter:
 
 def _not_before_zero(block: Block, windows: Windows, grown: Samples, sampled: Samples, to_start: Samples) -> Samples:
     """`to_start`, shortened where the counter would have been 0 later than that. Shape (n, k)."""
-    begun = block.values[:, windows.first()]
+    begun = block.values[:, windows.first]
     to_zero = sampled * (begun / grown)
     shorter = (grown > 0) & (begun >= 0) & (to_zero < to_start)
     return np.where(shorter, to_zero, to_start)

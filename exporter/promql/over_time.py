@@ -22,12 +22,12 @@ _CANCELLATION = 1e4
 
 def first_over_time(block: Block, windows: Windows) -> Samples:
     """The oldest value."""
-    return block.values[:, windows.first()]
+    return block.values[:, windows.first]
 
 
 def last_over_time(block: Block, windows: Windows) -> Samples:
     """The newest value."""
-    return block.values[:, windows.last()]
+    return block.values[:, windows.last]
 
 
 def count_over_time(block: Block, windows: Windows) -> Samples:
@@ -95,7 +95,7 @@ def count_pairs(pairs: Mask, windows: Windows) -> Samples:
     """How many neighbouring samples of a window are marked. pairs: shape (n, m - 1), of sample i and i + 1."""
     running = np.zeros((len(pairs), pairs.shape[1] + 1), dtype=np.int32)
     np.cumsum(pairs, axis=1, out=running[:, 1:])
-    counted: Samples = (running[:, windows.last()] - running[:, windows.first()]).astype(float)
+    counted: Samples = (running[:, windows.last] - running[:, windows.first]).astype(float)
     return counted
 
 

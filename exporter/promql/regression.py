@@ -20,7 +20,7 @@ _FEW = 8  # samples in a window up to which going through them costs least
 
 def deriv(block: Block, windows: Windows) -> Samples:
     """Slope per second."""
-    origin_ms = block.t_ms[windows.first()]
+    origin_ms = block.t_ms[windows.first]
     slope, _ = _lines(block, windows, origin_ms)
     return redone(slope, _is_flat(block, windows, slope), block, windows, lambda ranges: _slopes(block, ranges))
 
@@ -32,8 +32,8 @@ def _slopes(block: Block, ranges: Ranges) -> Samples:
 
 def _is_flat(block: Block, windows: Windows, slope: Samples) -> Mask:
     """Where the line rises so little against its height that Prometheus' own rounding shows in the slope."""
-    seconds = (block.t_ms[windows.last()] - block.t_ms[windows.first()]) / 1000
-    height = np.abs(block.values[:, windows.first()])
+    seconds = (block.t_ms[windows.last] - block.t_ms[windows.first]) / 1000
+    height = np.abs(block.values[:, windows.first])
     flat: Mask = (slope != 0) & (np.abs(slope) * seconds * _FLATNESS < height)
     return flat
 
@@ -51,7 +51,7 @@ def _lines(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, S
     changed = count_pairs(block.values[:, 1:] != block.values[:, :-1], windows)
     constant = changed == 0
     if constant.any():
-        level = block.values[:, windows.first()]
+        level = block.values[:, windows.first]
         slope = np.where(constant, np.where(np.isinf(level), np.nan, 0.0), slope)
         intercept = np.where(constant, np.where(np.isinf(level), np.nan, level), intercept)
     return slope, intercept

@@ -33,14 +33,18 @@ class Block:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Windows:
-    """For each of k steps the samples of a block in (end - range, end].
+    """For each of k steps the samples of a block in (end - range, end]. Each array is of shape (k,).
 
-    starts, ends: shape (k,), the window is columns starts[i] up to ends[i], both never falling.
-    ends_ms: shape (k,), where each window ends. at_ms: shape (k,), when each step is.
+    starts, ends: the window is columns starts[i] up to ends[i], both never falling. lengths: how many.
+    first, last: the columns of its first and last sample; 0 where there is none.
+    ends_ms: where each window ends. at_ms: when each step is.
     """
 
     starts: Times
     ends: Times
+    lengths: Times
+    first: Times
+    last: Times
     ends_ms: Times
     at_ms: Times
     range_ms: int
@@ -50,20 +54,9 @@ class Windows:
         """The windows that end at `ends_ms` over samples at `t_ms`."""
         starts = np.searchsorted(t_ms, ends_ms - range_ms, side="right")
         ends = np.searchsorted(t_ms, ends_ms, side="right")
-        return Windows(starts, ends, ends_ms, at_ms, range_ms)
-
-    @property
-    def lengths(self) -> Times:
-        """How many samples each window has. Shape (k,)."""
-        return self.ends - self.starts
-
-    def first(self) -> Times:
-        """The column of each window's first sample; 0 where there is none."""
-        return np.where(self.ends > self.starts, self.starts, 0)
-
-    def last(self) -> Times:
-        """The column of each window's last sample; 0 where there is none."""
-        return np.where(self.ends > self.starts, self.ends - 1, 0)
+        lengths = ends - starts
+        there = lengths > 0
+        return Windows(starts, ends, lengths, starts * there, (ends - 1) * there, ends_ms, at_ms, range_ms)
 
 
 def blocks_of(sets: Sequence[SeriesSet]) -> Iterator[Block]:
