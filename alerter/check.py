@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TextIO
@@ -9,24 +10,31 @@ from typing import TextIO
 from alerter import rulefile
 from alerter.config import Config
 from alerter.expansion import LANGUAGE
+from alerter.lints import lint
 from alerter.rules import Mistake, RuleFile
 
 _WIDTH = 160
 
 
 def check(files: Sequence[str], config: Config, out: TextIO) -> int:
-    """Say what is wrong with the files; 0 if nothing is, 1 otherwise."""
+    """Say what is wrong with the files, and what is suspicious; 0 if nothing is wrong, 1 otherwise."""
     interval_s = config.evaluation.seconds("interval")
     read = [rulefile.read(path, LANGUAGE, interval_s) for path in files]
     for file in read:
         if not file.mistakes:
             print(f"{file.path}: {_size(file)}", file=out)
-        for mistake in file.mistakes:
-            print("\n".join(shown(mistake, _lines(file.path))), file=out)
+        lines = _lines(file.path)
+        for mistake in file.mistakes or [_at_its_rule(warning, lines) for warning in lint(file)]:
+            print("\n".join(shown(mistake, lines)), file=out)
     count = sum(len(file.mistakes) for file in read)
     if count:
         print(f"{count} mistake{'s' if count > 1 else ''}", file=out)
     return 1 if count else 0
+
+
+def _at_its_rule(warning: Mistake, lines: Sequence[str]) -> Mistake:
+    line = lines[warning.line - 1]
+    return dataclasses.replace(warning, column=len(line) - len(line.lstrip()) + 1)
 
 
 def _size(file: RuleFile) -> str:
