@@ -64,7 +64,7 @@ async def test_vmalert_evaluates_rules_over_it(servers: Servers, tmp_path: Path)
 
         def firing() -> int:
             with urllib.request.urlopen(f"{url}/api/v1/alerts", timeout=5) as response:
-                return len(json.load(response)["data"]["alerts"])
+                return len(json.load(response)["data"]["alerts"] or ())
 
         await asyncio.to_thread(wait_until, lambda: firing() == 6, "an alert for each core")
 
