@@ -87,7 +87,8 @@ def operation(
     labels = _result_labels(many, one, op, matching)
     _check_matches(labels, pairs, matched, matching.card, steps)
     sides = (one.values, many.values) if swapped else (many.values, one.values)
-    drop_name = many.drop_name | return_bool
+    # arithmetic has taken the name already, and `group_left (__name__)` may have brought another
+    drop_name = (many.drop_name & (op in COMPARISONS)) | return_bool
     return merged(_computed(op, sides, return_bool, Series(labels, many.values, matched, drop_name)))
 
 

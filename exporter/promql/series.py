@@ -106,17 +106,17 @@ def concatenated(parts: Sequence[Series], steps: int) -> Series:
 
 
 def merged(series: Series) -> Series:
-    """Series with equal labels made one.
+    """Series with equal labels made one. A name that is to go does not make a series equal to one that keeps it.
 
     Raises ExecutionError where two of them have a point at the same instant.
     Source: prometheus/promql/engine.go, mergeSeriesWithSameLabelset.
     """
     if len(set(series.labels)) == len(series.labels):
         return series
-    first: dict[Labels, int] = {}
+    first: dict[tuple[Labels, bool], int] = {}
     values, present = series.values.copy(), series.mask().copy()
-    for i, labels in enumerate(series.labels):
-        into = first.setdefault(labels, i)
+    for i, key in enumerate(zip(series.labels, series.drop_name.tolist(), strict=True)):
+        into = first.setdefault(key, i)
         if into == i:
             continue
         if (present[into] & present[i]).any():
@@ -124,13 +124,13 @@ def merged(series: Series) -> Series:
         values[into][present[i]] = values[i][present[i]]
         present[into] |= present[i]
     kept = list(first.values())
-    return Series(list(first), values[kept], simplified(present[kept]), series.drop_name[kept])
+    return Series([labels for labels, _ in first], values[kept], simplified(present[kept]), series.drop_name[kept])
 
 
 def names_dropped(series: Series) -> Series:
     """The names that were to go are gone. Raises ExecutionError where that makes series collide."""
-    if not series.drop_name.any():
-        return merged(series)
-    flags = series.drop_name.tolist()
-    labels = [without_metadata(own) if drop else own for own, drop in zip(series.labels, flags, strict=True)]
-    return merged(replace(series, labels=labels))
+    labels = series.labels
+    if series.drop_name.any():
+        flags = series.drop_name.tolist()
+        labels = [without_metadata(own) if drop else own for own, drop in zip(labels, flags, strict=True)]
+    return merged(replace(series, labels=labels, drop_name=np.zeros(len(labels), dtype=bool)))
