@@ -3,6 +3,7 @@
     column    varint: size, deflated: code: 1 a slot | order: 1 a slot | group: 1 a slot | planes of the first number
               (8 a slot) and the second step (8 a slot) | per exception: planes of position: 8, bits: 8
               varint: groups | per group: varint: size, numbers of its slots, slot after slot
+              varint: size, pcodec of the floats that MISSED slots are to be moved by, slot after slot; 0 without such
     numbers   varint: divisor | pcodec of the numbers divided by it, as narrow as they are
               of FLOATS: 0 | pcodec of the floats; or 1 | pcodec of their bits
 
@@ -10,8 +11,9 @@ A slot's code says how its floats are numbers (see `decimals`). Its order says w
 (all equal the first), 0 (the numbers less the first), 1 (their steps), 2 (the steps of their steps), FLOATS (the
 floats themselves, which pcodec knows to split). REFERS added to an order: of the numbers less those of the slot
 before, as a histogram's cumulative buckets like it. Slots of like order and like size of steps share a group, so that
-each pcodec chunk has one distribution to learn. A float that its slot's code cannot hold is an exception, its place
-taken by the number before it.
+each pcodec chunk has one distribution to learn. MISSED added: some floats are a few floats beside their numbers, and
+are moved by that. A float that is further from what its slot's code can hold is an exception, its place taken by the
+number before it.
 """
 
 from __future__ import annotations
@@ -23,16 +25,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.storage.bits import append_varint, read_varint
-from exporter.storage.decimals import MAX_DECIMALS, RAW, Codes, Numbers, to_numbers, to_values
+from exporter.storage.decimals import MAX_DECIMALS, RAW, Codes, Numbers, moved, near_numbers, to_values
 
 if TYPE_CHECKING:
     from exporter.model import Mask, Samples
 
-CONSTANT, FLOATS, REFERS = 3, 4, 8
+CONSTANT, FLOATS, REFERS, MISSED = 3, 4, 8, 16
 _LEVEL = 10
 _MAX_EXCEPTIONS = 0.2  # of a slot's samples, before its floats are kept as they are
-_SMALL_GROUP = 1500
+_SMALL_GROUP = 400
 _LONGEST_CHAIN = 64
+_FEW_SLOTS = 8
+_MOST_GROUPS = 250
 _WORTH_BITS = 0.25  # what a reference must save, as the estimate is none of the best
 _TAPS = 4  # of the linear prediction that pcodec tries
 _FEWEST, _MOST, _BATCH = 500, 1 << 18, 256  # numbers for that; it fails on a last batch of fewer than its taps
@@ -45,10 +49,12 @@ def encode(values: Samples, present: Mask | None) -> bytes:
     if not values.size:
         return b""
     codes = _codes(values)
-    numbers, exact = to_numbers(values, np.repeat(codes[:, None], instants, axis=1))
-    where = np.flatnonzero(~exact)
-    numbers, orders, cost = _residuals(_carried(numbers, exact), codes)
-    groups = _groups(orders & ~np.uint8(REFERS), cost, instants)
+    numbers, by, near = near_numbers(values, np.repeat(codes[:, None], instants, axis=1))
+    where = np.flatnonzero(~near)
+    missed = by.any(axis=1)
+    numbers, orders, cost = _residuals(_carried(numbers, near), codes)
+    groups, packed = _packed(values, numbers, orders & np.uint8(7), cost)
+    orders |= np.where(missed, np.uint8(MISSED), np.uint8(0))
     steps = np.where(orders & 7 == 2, numbers[:, min(1, instants - 1)] - numbers[:, 0], 0)
     table = b"".join(
         (
@@ -59,11 +65,10 @@ def encode(values: Samples, present: Mask | None) -> bytes:
     )
     out = bytearray()
     _append_sized(out, zlib.compress(table, 9))
-    count = int(groups.max())
-    append_varint(out, count)
-    for group in range(1, count + 1):
-        members = np.flatnonzero(groups == group)
-        _append_sized(out, _group(values[members], numbers[members], int(orders[members[0]]) & 7))
+    append_varint(out, len(packed))
+    for data in packed:
+        _append_sized(out, data)
+    _append_sized(out, compress(by[missed].reshape(-1)) if missed.any() else b"")
     return bytes(out)
 
 
@@ -94,6 +99,11 @@ def decode(data: bytes, shape: tuple[int, int]) -> Samples:
     values = to_values(numbers, codes[:, None])
     for members, found in floats:
         values[members] = found
+    missed = np.flatnonzero(orders & MISSED)
+    if len(missed):
+        size, at = read_varint(data, at)
+        by = decompress(data[at : at + size], len(missed) * instants).astype(np.int64)
+        values[missed] = moved(values[missed], by.reshape(-1, instants))
     if exceptions:
         where = np.cumsum(_from_planes(table, 19 * slots, exceptions))
         values.reshape(-1)[where] = _from_planes(table, 19 * slots + 8 * exceptions, exceptions).view(np.float64)
@@ -118,7 +128,7 @@ def _codes(values: Samples) -> Codes:
     for code in range(MAX_DECIMALS + 1):
         if not len(open_):
             break
-        held = to_numbers(values[open_], np.full((len(open_), 1), code, np.uint8))[1].sum(axis=1)
+        held = near_numbers(values[open_], np.full((len(open_), 1), code, np.uint8))[2].sum(axis=1)
         better = held > best[open_]
         codes[open_[better]] = code
         best[open_[better]] = held[better]
@@ -205,11 +215,33 @@ def _groups(orders: NDArray[np.uint8], cost: NDArray[np.float64], instants: int)
             full = (end - begin) * instants >= _SMALL_GROUP
             apart = end == len(members) or cost[members[end]] - cost[members[begin]] > 1.0
             rest = (len(members) - end) * instants
-            if end == len(members) or (full and apart and rest >= _SMALL_GROUP and number < 250):
+            if end == len(members) or (full and apart and rest >= _SMALL_GROUP and number < _MOST_GROUPS // 2):
                 number += 1
                 groups[members[begin:end]] = number
                 begin = end
     return groups
+
+
+def _packed(
+    values: Samples, numbers: Numbers, orders: NDArray[np.uint8], cost: NDArray[np.float64]
+) -> tuple[NDArray[np.uint8], list[bytes]]:
+    """Each slot's group and each group's bytes: a group of few slots is taken apart where that is smaller."""
+    rough = _groups(orders, cost, numbers.shape[1])
+    groups, packed = np.zeros_like(rough), list[bytes]()
+    for group in range(1, int(rough.max()) + 1):
+        members = np.flatnonzero(rough == group)
+        order = int(orders[members[0]])
+        whole = [_group(values[members], numbers[members], order)]
+        apart = []
+        if 1 < len(members) <= _FEW_SLOTS and len(packed) + len(members) < _MOST_GROUPS:
+            apart = [_group(values[slot : slot + 1], numbers[slot : slot + 1], order) for slot in members]
+        if apart and sum(map(len, apart)) + len(apart) < len(whole[0]):
+            groups[members] = len(packed) + 1 + np.arange(len(members))
+            packed += apart
+        else:
+            groups[members] = len(packed) + 1
+            packed += whole
+    return groups, packed
 
 
 def _group(values: Samples, numbers: Numbers, order: int) -> bytes:

@@ -15,6 +15,7 @@ Numbers = NDArray[np.int64]
 Codes = NDArray[np.uint8]
 
 MAX_DECIMALS = 12
+NEAR = 8
 RAW = 15
 
 _POWERS = np.array([10.0**code for code in range(MAX_DECIMALS + 1)] + [1.0] * (RAW - MAX_DECIMALS))
@@ -38,6 +39,30 @@ def to_numbers(values: NDArray[np.float64], codes: Codes) -> tuple[Numbers, NDAr
         numbers = np.where(raw, ordered(values.view(np.uint64)), numbers)
         exact |= raw
     return numbers, exact
+
+
+def near_numbers(values: NDArray[np.float64], codes: Codes) -> tuple[Numbers, Numbers, NDArray[np.bool_]]:
+    """Each value's number under its code, by how many floats it misses the value, and whether those are few.
+
+    51.846000000000004 is 51846 at three decimals, missed by one: sums and products of decimals are like that.
+    """
+    with np.errstate(invalid="ignore", over="ignore"):
+        scaled = np.rint(values * _POWERS[codes])
+        within = np.abs(scaled) < _EXACT
+        numbers = np.where(within, scaled, 0.0).astype(np.int64)
+    there = ordered(values.view(np.uint64))
+    raw = codes == RAW
+    if raw.any():
+        numbers = np.where(raw, there, numbers)
+        within = within | raw
+    missed = there - ordered(to_values(numbers, codes).view(np.uint64))
+    near = within & (np.abs(missed) <= NEAR)
+    return numbers, np.where(near, missed, 0), near
+
+
+def moved(values: NDArray[np.float64], by: Numbers) -> NDArray[np.float64]:
+    """The floats that many after (or before) these."""
+    return from_ordered(ordered(values.view(np.uint64)) + by).view(np.float64)
 
 
 def to_values(numbers: Numbers, codes: Codes) -> NDArray[np.float64]:

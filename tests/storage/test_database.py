@@ -256,6 +256,20 @@ def test_history_imported_before_a_fleet_continues_into_its_ticks(opened: Open) 
     assert everything(database) == fleet.said
 
 
+def test_an_imported_sample_replaces_an_imported_one_and_never_the_fleet_s_own(opened: Open) -> None:
+    database = opened("memory:")
+    fleet = Fleet()
+    fleet.run(database, 2)
+    for value in (1.0, 2.0):
+        database.ingest([_imported(CPU.name, "web-01", [START_MS - STEP_MS, START_MS], [value, value])], [CPU])
+    labels = make_labels({"__name__": CPU.name, "server": "web-01", "zone": "a"})
+    fleet.said[labels][START_MS - STEP_MS] = int(np.float64(2.0).view(np.uint64))
+    assert everything(database) == fleet.said
+    database.expire(START_MS)
+    assert database.settle()
+    assert everything(database) == fleet.said
+
+
 def test_two_fleets_share_a_redis_by_their_names(request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("redis_server").url
     fleets = [Fleet(seed=1), Fleet(seed=2)]
