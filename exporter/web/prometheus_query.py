@@ -11,7 +11,7 @@ from aiohttp import web
 from exporter.promql.answer import Answer, SampleStatistics
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.parser import parse
-from exporter.web import answers
+from exporter.web import answers, syntax_tree
 from exporter.web.body import Form
 from exporter.web.parameters import Range, duration_ms, limit, lookback_ms, query_range, required_time_ms, time_ms
 from exporter.web.prometheus_metadata import TRUNCATED
@@ -66,6 +66,7 @@ class Query:
             *endpoint("/query_range", self.range, "GET", "POST"),
             *endpoint("/query_exemplars", self.exemplars, "GET", "POST"),
             *endpoint("/format_query", self.format_query, "GET", "POST"),
+            *endpoint("/parse_query", self.parse_query, "GET", "POST"),
         ]
 
     async def instant(self, request: web.Request, form: Form) -> Reply:
@@ -121,9 +122,22 @@ class Query:
         parse(form.get("query"))
         return Reply(b"[]")
 
-    async def format_query(self, _request: web.Request, form: Form) -> Reply:
+    async def format_query(self, request: web.Request, form: Form) -> Reply:
         """A query in its canonical form."""
-        return Reply(orjson.dumps(str(parse(form.get("query")))))
+        query = form.get("query")
+        return await self._workers.run(request, lambda: Reply(orjson.dumps(str(parse(query)))))
+
+    async def parse_query(self, request: web.Request, form: Form) -> Reply:
+        """A query as a tree."""
+        query = form.get("query")
+        return await self._workers.run(request, lambda: _tree(query))
+
+
+def _tree(query: str) -> Reply:
+    try:
+        return Reply(orjson.dumps(syntax_tree.tree(parse(query))))
+    except (orjson.JSONEncodeError, RecursionError):
+        raise PrometheusError("execution", "the expression is nested too deeply to be shown as a tree") from None
 
 
 def _rendered(answer: Answer, most: int, stats: Mapping[str, object] | None) -> Reply:

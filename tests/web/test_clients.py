@@ -109,5 +109,23 @@ async def test_grafana_takes_it_for_a_prometheus_without_a_ruler() -> None:
 
 
 async def test_format_query_and_parse_query_answer_in_the_envelope() -> None:
-    async with site() as client, client.get(f"{API}/format_query", params={"query": "foo/bar"}) as response:
-        assert json.loads(await response.text()) == {"status": "success", "data": "foo / bar"}
+    async with site() as client:
+        async with client.get(f"{API}/format_query", params={"query": "foo/bar"}) as response:
+            assert await response.json() == {"status": "success", "data": "foo / bar"}
+        query = 'sum by (a) (rate(x{b="c"}[5m])) > bool on (a) group_left (d) -1 * y offset 1m'
+        async with client.post(f"{API}/parse_query", data={"query": query}) as response:
+            tree = (await response.json())["data"]
+        assert (tree["type"], tree["op"], tree["bool"]) == ("binaryExpr", ">", True)
+        assert tree["matching"] == {"card": "many-to-one", "labels": ["a"], "on": True, "include": ["d"]}
+        rate = tree["lhs"]["expr"]
+        assert rate["func"] == {"name": "rate", "argTypes": ["matrix"], "variadic": 0, "returnType": "vector"}
+        selector = rate["args"][0]
+        assert (selector["type"], selector["name"], selector["range"]) == ("matrixSelector", "x", 300_000)
+        assert {"name": "b", "value": "c", "type": "="} in selector["matchers"]
+        assert tree["rhs"]["rhs"]["offset"] == 60_000
+
+
+async def test_a_tree_that_is_too_deep_for_json_is_an_error() -> None:
+    async with site() as client, client.post(f"{API}/parse_query", data={"query": "1" + "+1" * 2000}) as response:
+        assert response.status == 422
+        assert (await response.json())["errorType"] == "execution"
