@@ -11,7 +11,7 @@ from exporter.promql.ast import Expr, MatrixSelector, Subquery, without_parens
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.context import FURTHEST_MS, Context
 from exporter.promql.durations import Durations
-from exporter.promql.errors import ExecutionError, WrongExpressionType
+from exporter.promql.errors import ExecutionError, TooManySamples, WrongExpressionType
 from exporter.promql.evaluation import Evaluation
 from exporter.promql.parser import parse
 from exporter.promql.series import Grid, Series, names_dropped
@@ -76,6 +76,8 @@ class Engine:
             found = expr.type.documented
             message = f'invalid expression type "{found}" for range query, must be Scalar or instant Vector'
             raise WrongExpressionType(message, query)
+        if (end_ms - start_ms) // step_ms >= self._max_samples:
+            raise TooManySamples
         grid = Grid.of(start_ms, end_ms, step_ms)
         return self._answer(query, expr, grid, end_ms, lookback_ms, cancellation, is_range=True)
 

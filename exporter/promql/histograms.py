@@ -103,7 +103,7 @@ def _bucket_rows(series: Series, notes: Annotations, span: Span) -> tuple[list[i
 
 def parse_bound(text: str) -> float | None:
     """The number that an `le` label writes; None when it is none."""
-    if not text or text != text.strip():
+    if not text or text != text.strip() or "_" in text:  # Python reads more than Go
         return None
     try:
         return float(text)

@@ -293,6 +293,11 @@ def test_what_is_nested_as_deeply_as_allowed_is_evaluated(opening: str, closing:
     assert np.abs(value.values).tolist() == [1.0]
 
 
+def test_a_range_of_more_steps_than_samples_are_allowed_is_refused() -> None:
+    with pytest.raises(ExecutionError, match="too many samples"):
+        Engine(UP).range("1", 0, 10**15, 1)
+
+
 @pytest.mark.parametrize("t_ms", [-(2**63), 2**63 - 1, 10**19, -(10**30)])
 def test_a_time_beyond_all_ages_is_refused(t_ms: int) -> None:
     with pytest.raises(ExecutionError, match="out of range"):
