@@ -11,6 +11,7 @@ import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import cast
 
 import msgspec
@@ -111,7 +112,10 @@ class Hub:
         return [web.get("/ws", self.connect)]
 
     def publish(self, channel: str) -> None:
-        """Send the present data of a channel to everyone who wants it."""
+        """Send the present data of a channel to everyone who wants it. Data that cannot be had is logged."""
+        self._safely(self._publish, channel)
+
+    def _publish(self, channel: str) -> None:
         wanted = [client for client in self._clients if channel in client.channels]
         data = self._channels[channel]() if wanted else None
         if data is None:
@@ -159,12 +163,12 @@ class Hub:
         while True:
             await asyncio.sleep(self._interval_s)
             for channel in self._channels:
-                self._safely(self.publish, channel)
+                self.publish(channel)
 
     def _safely(self, act: Callable[[str], None], channel: str) -> None:
         try:
             act(channel)
-        except Exception:  # this loop must not die
+        except Exception:  # neither a tick nor a connection ends because of one channel
             log.exception("broadcast failed channel=%s", channel)
 
     async def _catch_up(self) -> None:
@@ -175,7 +179,7 @@ class Hub:
                 if client.keeps_up():
                     client.behind_since, missed, client.missed = None, client.missed, set()
                     for channel in missed & client.channels:
-                        self._snapshot(client, channel)
+                        self._safely(partial(self._snapshot, client), channel)
                 elif self._monotonic() - (client.behind_since or self._monotonic()) > _BEHIND_S:
                     client.abort()
                 elif client.behind_since is None:
@@ -252,4 +256,4 @@ class Hub:
             return
         for channel in dict.fromkeys(wish.channels):
             client.channels.add(channel)
-            self._snapshot(client, channel)
+            self._safely(partial(self._snapshot, client), channel)

@@ -31,6 +31,7 @@ class Exporter:
     failures: Broken
     port: int
     samples: Kept
+    changed: dict[str, object]
     runner: web.AppRunner | None = None
 
     @property
@@ -38,7 +39,7 @@ class Exporter:
         return f"http://127.0.0.1:{self.port}"
 
     async def start(self) -> None:
-        room: Web = build(parts(self.live, self.samples, failures=self.failures))
+        room: Web = build(parts(self.live, self.samples, failures=self.failures, **self.changed))
         self.runner = web.AppRunner(room.application, shutdown_timeout=0.5)
         await self.runner.setup()
         await web.TCPSite(self.runner, "127.0.0.1", self.port).start()
@@ -50,10 +51,13 @@ class Exporter:
 
 
 @asynccontextmanager
-async def watched(path: str = "/", width: int = 1280, theme: str = "dark") -> AsyncIterator[tuple[Page, Exporter]]:
+async def watched(
+    path: str = "/", width: int = 1280, theme: str = "dark", **changed: object
+) -> AsyncIterator[tuple[Page, Exporter]]:
     """A page of a running exporter; at the end it must have had no problem and asked nobody else."""
     maker = FleetMaker("api-01", "db-01", "web-01", "web-02")
-    exporter = Exporter(maker, Live(), Broken(), free_port(), Kept([maker.at(tick) for tick in (1, 2, 3)]))
+    samples = Kept([maker.at(tick) for tick in (1, 2, 3)])
+    exporter = Exporter(maker, Live(), Broken(), free_port(), samples, changed)
     for snapshot in exporter.samples.snapshots:
         exporter.live.publish(snapshot)
     await exporter.start()
@@ -161,6 +165,25 @@ async def test_no_page_is_wider_than_its_window(path: str, width: int, theme: st
         await asyncio.sleep(0.3)
         assert await page.eval("document.documentElement.scrollWidth") <= width
         assert await page.eval("document.documentElement.dataset.theme") == theme
+
+
+INCIDENT = {
+    "title": {"en": "web-01: CPU unusually high", "ko": "web-01: CPU 이상 상승"},
+    "servers": ["web-01"],
+    "confidence": 0.93,
+    "recommendation": {"en": "Look for the busiest process.", "ko": "프로세스를 확인하세요."},
+}
+FULL = {"server": "db-01", "mount": "/data", "seconds_to_full": 7200}
+
+
+async def test_incidents_and_forecasts_are_told_in_words() -> None:
+    report = {"incidents": [INCIDENT], "forecasts": [FULL], "series_watched": 28}
+    async with watched(analysis=lambda: report) as (page, _):
+        await page.until("document.querySelector('.side').innerText.includes('CPU unusually high')")
+        said = await page.eval("document.querySelector('.side').innerText")
+        assert "/data full in 2h" in said
+        assert "Look for the busiest process." in said
+        assert page.problems == []
 
 
 async def test_theme_and_language_can_be_changed_and_stay() -> None:

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
+import time
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError
+from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
+from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from exporter.web.frames import Message, frame
 from exporter.web.live import Live
 from exporter.web.server import build
+from exporter.web.stream import Hub
 from tests.web.fleet import FleetMaker
 from tests.web.site import Client, Kept, parts, serving, site
 
@@ -199,3 +205,65 @@ def test_a_frame_is_made_once_for_all_who_agree_on_the_window() -> None:
     message = Message(b"x" * 1000)
     assert message.frame(15) is message.frame(15)
     assert len(message.frame(15)) < 50 < len(message.frame(0))
+
+
+@asynccontextmanager
+async def hub_with(source: Callable[[], object], **options: float) -> AsyncIterator[tuple[Hub, Client]]:
+    """A hub of its own with one channel."""
+    usual = {"tick_s": 15.0, **options}
+    hub = Hub({"news": source}, now=time.time, monotonic=time.monotonic, **usual)  # type: ignore[arg-type]  # floats
+    application = web.Application()
+    application.add_routes(hub.routes())
+    application.cleanup_ctx.append(hub.context)
+    async with TestClient(TestServer(application)) as client:
+        yield hub, client
+
+
+async def test_every_channel_is_broadcast_every_so_often() -> None:
+    count = itertools.count()
+    async with hub_with(lambda: next(count), interval_s=0.02) as (_, client):
+        socket = await subscribed(client, "news")
+        messages = [await heard(socket) for _ in range(4)]
+        assert [message["seq"] for message in messages] == [0, 1, 2, 3]
+        assert [message["data"] for message in messages] == [0, 1, 2, 3]
+
+
+async def test_a_channel_with_nothing_to_say_is_silent_until_it_has() -> None:
+    said: list[int] = []
+    async with hub_with(lambda: said or None, interval_s=3600) as (hub, client):
+        socket = await subscribed(client, "news")
+        await socket.send_json({"type": "subscribe", "channels": ["news"]})
+        hub.publish("news")
+        said.append(7)
+        while not hub.stats().messages:
+            hub.publish("news")
+            await asyncio.sleep(0.01)
+        message = await heard(socket)
+        assert message["data"] == [7]
+
+
+async def test_a_source_that_fails_does_not_end_the_broadcasts() -> None:
+    count = itertools.count()
+    async with hub_with(lambda: 1 // (next(count) % 2), interval_s=0.02) as (_, client):
+        socket = await subscribed(client, "news")
+        assert [(await heard(socket))["data"] for _ in range(3)] == [1, 1, 1]
+
+
+async def test_who_never_reads_is_cut_off_in_the_end() -> None:
+    now, maker, live = [0.0], FleetMaker(*(f"web-{i:03}" for i in range(300))), Live()
+    live.publish(maker.at(1))
+    room = build(parts(live, Kept(), monotonic=lambda: now[0]))
+    async with serving(room) as client:
+        _, writer = await asyncio.open_connection(client.host, client.port, limit=1024)
+        writer.write(
+            b"GET /ws HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+        )
+        writer.write(masked(b'{"type":"subscribe","channels":["server-metrics"]}'))
+        while not room.stats().stream.behind:
+            live.publish(maker.at(2))
+            await asyncio.sleep(0)
+        while room.stats().stream.connections:
+            now[0] += 40
+            await asyncio.sleep(0.2)
+        writer.close()
