@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
 
-from alerter.delivery import DeliveryStats
 from alerter.evaluation import RuleState
 from alerter.model import Alert, DeliveryError
+from alerter.patience import DeliveryStats
 from alerter.sends import Send, sends
 from exporter.model import Labels
 

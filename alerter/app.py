@@ -22,7 +22,7 @@ from alerter import alertmanager_api, page, receivers, rulefile, self_watch, tel
 from alerter.board import Board
 from alerter.config import Config, host_and_port
 from alerter.datasource import Datasource
-from alerter.delivery import Delivery, DeliveryStats
+from alerter.delivery import Delivery
 from alerter.dispatch import Policy
 from alerter.enrichment import Enrichment
 from alerter.evaluation import Restoration, Transition
@@ -32,7 +32,8 @@ from alerter.group_loop import GroupLoop, Surroundings
 from alerter.heartbeat import Heartbeat
 from alerter.inhibition import InhibitRule, Known, built_in, inhibited
 from alerter.matchers import parse_matcher
-from alerter.querier import Querier
+from alerter.patience import DeliveryStats
+from alerter.querier import Querier, QueryError
 from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
 from alerter.remote_write import RemoteWriter
 from alerter.rulepaths import rule_paths
@@ -287,6 +288,12 @@ class App:
             )
         )
 
+    async def _graph(self, expr: str) -> str:
+        try:
+            return page.graph(expr, await self.querier.instant(expr, self.world.now()), "")
+        except QueryError as err:
+            return page.graph(expr, (), str(err))
+
     def _site(self) -> web.Site:
         return web.Site(
             loops=lambda: self.evaluator.loops,
@@ -296,6 +303,7 @@ class App:
             ready=lambda: self._ready,
             telemetry=lambda: telemetry.text(self._registry),
             page=self._page,
+            graph=self._graph,
             now=self.world.now,
         )
 

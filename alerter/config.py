@@ -53,7 +53,9 @@ class Web(Section, frozen=True):
     @property
     def link(self) -> str:
         """The external URL without a slash at its end."""
-        return (self.external_url or f"http://{self.listen_address}").rstrip("/")
+        host, port = host_and_port(self.listen_address)
+        shown = "localhost" if host in ("0.0.0.0", "::") else f"[{host}]" if ":" in host else host  # noqa: S104
+        return (self.external_url or f"http://{shown}:{port}").rstrip("/")
 
 
 class Log(Section, frozen=True):

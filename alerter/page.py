@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from html import escape
 
 from alerter import api
-from alerter.delivery import DeliveryStats
+from alerter.evaluation import Element
 from alerter.group_loop import GroupLoop, Health
 from alerter.model import Alert
+from alerter.patience import DeliveryStats
 from alerter.rules import AlertRule
 from alerter.silences import Silence
 from exporter.duration import format_duration
@@ -47,12 +48,25 @@ class Facts:
 def render(facts: Facts) -> str:
     """The whole page."""
     sections = (_state(facts), _alerts(facts), _receivers(facts), _silences(facts), _rules(facts))
+    return _document("OpenManager alerter", "".join(sections))
+
+
+def _document(title: str, body: str) -> str:
     return (
-        '<!doctype html><html lang="en"><head><meta charset="utf-8"><title>OpenManager alerter</title>'
+        f'<!doctype html><html lang="en"><head><meta charset="utf-8"><title>{title}</title>'
         '<meta name="viewport" content="width=device-width,initial-scale=1">'
         f'<meta http-equiv="refresh" content="15"><style>{_STYLE}</style></head><body>'
-        f"<h1>OpenManager alerter</h1>{''.join(sections)}</body></html>"
+        f"<h1>{title}</h1>{body}</body></html>"
     )
+
+
+def graph(expr: str, elements: Sequence[Element], error: str) -> str:
+    """What an expression is now: where the links of alerts lead."""
+    rows = [(_labels(element.labels), escape(format_value(element.value))) for element in elements[:_MOST_ALERTS]]
+    said = f'<p class="err">{escape(error)}</p>' if error else ""
+    title = f"{len(elements)} series now" if elements else "Now"
+    table = "" if error else _table(title, ("Labels", "Value"), rows, "Nothing matches.")
+    return _document("Expression", f'<p>{_code(expr)}</p>{said}{table}<p><a href="/">Rules and alerts</a></p>')
 
 
 def _state(facts: Facts) -> str:

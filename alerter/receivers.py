@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from alerter.alertmanager_loop import AlertmanagerLoop
 from alerter.config import Config
-from alerter.delivery import Patience
 from alerter.dispatch import ALL_LABELS, Policy
 from alerter.group_loop import Query
 from alerter.model import Receiver
+from alerter.patience import Patience
 from alerter.series import SeriesLoop, Sink
 from alerter.telemetry import SeriesStats
 from exporter.duration import parse_duration

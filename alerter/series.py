@@ -12,10 +12,10 @@ from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from typing import Protocol
 
-from alerter.delivery import Patience
 from alerter.group_loop import Query
 from alerter.model import DeliveryError
 from alerter.notify.datadog_series import Counts, Point
+from alerter.patience import Patience
 from alerter.querier import QueryError
 from alerter.telemetry import SeriesStats
 

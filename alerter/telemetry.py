@@ -10,8 +10,8 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from alerter.delivery import DeliveryStats
 from alerter.group_loop import GroupLoop
+from alerter.patience import DeliveryStats
 from alerter.state import StoreStats
 
 _PREFIX = "openmanager_alerter_"

@@ -34,6 +34,7 @@ class Site:
     ready: Callable[[], bool]
     telemetry: Callable[[], bytes]
     page: Callable[[], str]
+    graph: Callable[[str], Awaitable[str]]
     now: Callable[[], float]
 
 
@@ -102,8 +103,13 @@ def routes(site: Site) -> list[web.RouteDef]:
     async def page(_: web.Request) -> web.Response:
         return web.Response(text=site.page(), content_type="text/html", headers=_PAGE_HEADERS)
 
+    async def graph(request: web.Request) -> web.Response:
+        shown = await site.graph(request.query.get("g0.expr", ""))
+        return web.Response(text=shown, content_type="text/html", headers=_PAGE_HEADERS)
+
     return [
         web.get("/", page),
+        web.get("/graph", graph),
         web.get("/metrics", metrics),
         web.get("/-/healthy", healthy),
         web.get("/-/ready", ready),

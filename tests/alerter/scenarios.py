@@ -38,8 +38,8 @@ def load(path: Path) -> Scenario:
     for each in raw["series"]:
         labels = {**{k: str(v) for k, v in each["labels"].items()}, METRIC_NAME: each["metric"]}
         values = each["values"]
-        numbers = values if isinstance(values, list) else _values(values)
-        parsed = [float(v) if isinstance(v, int) else v for v in numbers]
+        written = " ".join(map(str, values)) if isinstance(values, list) else values
+        parsed = list(_values(written))
         series.append((tuple(sorted(labels.items())), parsed))
     return Scenario(
         name=path.stem,

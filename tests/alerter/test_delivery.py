@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from alerter.board import Board
-from alerter.delivery import Patience
 from alerter.dispatch import Policy
 from alerter.model import DeliveryError
+from alerter.patience import Patience
 from alerter.state import Store
 from tests.alerter.worlds import Clock, Inbox, delivery, firing, opened, post, resolved
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import signal
 import subprocess
 import sys
 import threading
@@ -210,8 +211,22 @@ def test_a_bad_reload_leaves_the_old_rules_running_and_a_good_one_keeps_their_st
     seen = evaluations(running)
     wait_until(lambda: evaluations(running) != seen, "an evaluation")
     assert {alert["activeAt"] for alert in get(f"{running.url}/api/v1/alerts")["data"]["alerts"]} == since
+    alerter.rules.write_text(good.replace("> 80", "> 60"))
+    running.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: "> 60" in str(get(f"{running.url}/api/v1/rules")), "the rules after SIGHUP")
+    alerter.rules.write_text("groups: [")
+    running.process.send_signal(signal.SIGHUP)
+    wait_until(lambda: metric(running, "reload_failures_total") == 2, "the refusal")
+    assert running.output().count("rules not reloaded, the old ones run on") == 2
+    with urllib.request.urlopen(alert_link(running), timeout=5) as response:
+        assert "4 series now" in response.read().decode()
     machine.cpu = 20.0
     wait_until(lambda: len(slack(inbox)) == 2, "the end")
+
+
+def alert_link(running: Running) -> str:
+    alerts = get(f"{running.url}/api/v2/alerts")
+    return str(alerts[0]["generatorURL"].replace("http://127.0.0.1:3002", running.url))
 
 
 @pytest.mark.parametrize(

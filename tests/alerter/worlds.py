@@ -6,11 +6,12 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from alerter.board import Board
-from alerter.delivery import Delivery, Muted, Patience
+from alerter.delivery import Delivery, Muted
 from alerter.dispatch import Policy
 from alerter.evaluation import RuleState
 from alerter.inhibition import Known
 from alerter.model import Alert, AlertState, DeliveryError, Notification
+from alerter.patience import Patience
 from alerter.sqlite_state import SqliteKeeper
 from alerter.state import Store
 from exporter.model import make_labels
