@@ -16,6 +16,7 @@ from exporter.storage.catalog import Catalog
 from exporter.storage.frame import Run
 from exporter.storage.growing import Group, GrowingLog
 from exporter.storage.head import Head
+from exporter.storage.imports import Imports
 from exporter.storage.layout import IMPORTED, IMPORTED_PART
 from exporter.storage.merging import Piece, Roster, merged
 from exporter.storage.reading import Decoded, Reader, groups_of
@@ -65,7 +66,8 @@ class Database:
         )
         self._dead_band = DeadBand(threshold_percent, dict(protected or {}))
         run = secrets.token_hex(4)
-        self._head = Head(run, interval_ms, self._dead_band, self._grown)
+        self._imports = Imports(run, self._grown)
+        self._head = Head(run, interval_ms, self._dead_band, self._imports, self._grown)
         self._upkeep = Upkeep(
             store,
             self._reader,
@@ -115,7 +117,7 @@ class Database:
         A sample at the time of one that is there takes its place, unless that is the fleet's own.
         """
         with self._lock:
-            count = self._head.ingest(sets, {family.name: family for family in families})
+            count = self._imports.ingest(sets, {family.name: family for family in families})
             self._imported += count
             self._bound_memory()
         self._writer.wake()
@@ -269,7 +271,7 @@ class Database:
     def expire(self, now_ms: int) -> None:
         """Soon let go of everything that has outlived the retention at this time; seal imported samples."""
         with self._lock:
-            self._head.close_imported()
+            self._imports.close()
             self._catalog.retire()
             self._upkeep.expire_before = now_ms - self._limits.retention_ms
         self._writer.wake()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from exporter.storage.frame import Run
@@ -34,7 +35,7 @@ class GrowingLog:
     Not thread-safe: its owner locks.
     """
 
-    __slots__ = ("_count", "_segments_sent", "closed", "groups", "log", "runs", "segments", "stored")
+    __slots__ = ("_count", "_unsent", "closed", "groups", "log", "runs", "segments", "stored")
 
     def __init__(self, log: Log, segments: dict[bytes, bytes], runs: tuple[Run, ...]) -> None:
         self.log = log
@@ -44,7 +45,7 @@ class GrowingLog:
         self.stored = 0
         self.closed = False
         self._count = 0
-        self._segments_sent = False
+        self._unsent = set(segments)
 
     @property
     def pending(self) -> int:
@@ -58,14 +59,14 @@ class GrowingLog:
 
     def unsent_segments(self) -> dict[bytes, bytes]:
         """The segments that its frames name and the store may not have."""
-        return {} if self._segments_sent else self.segments
+        return {digest: self.segments[digest] for digest in self._unsent}
 
-    def name_segment(self, run: Run, data: bytes) -> None:
-        """Frames to come name this segment."""
-        if run.segment not in self.segments:
-            self.segments[run.segment] = data
-            self.runs += (run,)
-            self._segments_sent = False
+    def name_segments(self, runs: Sequence[Run], segments: Mapping[bytes, bytes]) -> None:
+        """Frames to come have these series, of these segments."""
+        known = set(self.runs)
+        self.runs += tuple(run for run in runs if run not in known)
+        self._unsent |= segments.keys() - self.segments.keys()
+        self.segments.update(segments)
 
     def write(self, t_ms: int, data: bytes, samples: int, *, opens_group: bool) -> None:
         """Add a frame."""
@@ -86,9 +87,9 @@ class GrowingLog:
         )
         return Append(self.log, self.stored, data) if data else None
 
-    def acknowledge(self, size: int) -> None:
-        """The store has `size` bytes more, and the segments."""
-        self._segments_sent = True
+    def acknowledge(self, size: int, segments: Iterable[bytes]) -> None:
+        """The store has `size` bytes more, and these segments."""
+        self._unsent.difference_update(segments)
         for group in self.groups:
             if not size:
                 break

@@ -80,7 +80,7 @@ class Upkeep:
         with self._lock:
             for growing, append in batch:
                 if growing.log not in torn:
-                    growing.acknowledge(len(append.data))
+                    growing.acknowledge(len(append.data), segments)
         for growing, _ in batch:
             if growing.log in torn:
                 self._repair(growing)
@@ -109,7 +109,7 @@ class Upkeep:
         log.warning("store has lost samples, written again from memory log=%s bytes=%d", growing.log, len(data))
         self._store.replace(Append(growing.log, 0, data), segments, self._newest_ms(), self._segment_ttl_ms)
         with self._lock:
-            growing.acknowledge(len(data))
+            growing.acknowledge(len(data), segments)
 
     @property
     def _ttl_ms(self) -> int:

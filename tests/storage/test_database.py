@@ -17,7 +17,9 @@ from exporter.model import (
     Snapshot,
     make_labels,
 )
+from exporter.storage import segment
 from exporter.storage.database import Database
+from exporter.storage.groups import read_log
 from exporter.storage.layout import WINDOW_MS
 from exporter.storage.open import open_store
 from exporter.storage.stats import Limits
@@ -268,6 +270,39 @@ def test_an_imported_sample_replaces_an_imported_one_and_never_the_fleet_s_own(o
     database.expire(START_MS)
     assert database.settle()
     assert everything(database) == fleet.said
+
+
+def test_labels_that_come_again_in_other_company_are_not_kept_again() -> None:
+    store = open_store("memory:")
+    database = Database(store)
+    random = np.random.default_rng(14)
+    told: dict[tuple[tuple[str, str], ...], dict[int, int]] = {}
+    for number in range(40):
+        t_ms = np.array([START_MS + number * 1_000])
+        names = random.permutation(30)[: random.integers(1, 30)]
+        labels = [make_labels({"__name__": "pushed", "pod": f"pod-{name}"}) for name in names]
+        values = random.normal(0, 1, (len(labels), 1))
+        database.ingest([SeriesSet(labels, t_ms, values)])
+        for each, bits in zip(labels, values[:, 0].view(np.uint64).tolist(), strict=True):
+            told.setdefault(each, {})[int(t_ms[0])] = bits
+    assert everything(database) == told
+    assert database.flush()
+    digests = {
+        run.segment
+        for log in store.logs()
+        for block in read_log(log, store.read(log), _no_damage)
+        for run in block.runs
+    }
+    rows = sum(len(segment.decode(digest, store.segment(digest) or b"").index.rows) for digest in digests)
+    assert rows == 30
+    database.expire(START_MS)
+    assert database.settle()
+    assert everything(database) == told
+    database.close()
+
+
+def _no_damage(name: tuple[object, ...], reason: str, data: bytes) -> None:
+    pytest.fail(f"{name}: {reason}")
 
 
 def test_two_fleets_share_a_redis_by_their_names(request: pytest.FixtureRequest) -> None:
