@@ -8,12 +8,13 @@ import logging
 import os
 import random
 import signal
+import socket
 import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import yaml
 from aiohttp import web as aiohttp_web
@@ -43,6 +44,9 @@ from alerter.silences import Silences
 from alerter.state import Happened, Keeper, Store, StoreError
 from exporter.duration import parse_duration
 from exporter.model import Labels
+
+if TYPE_CHECKING:
+    from alerter.lease import Lease
 
 log = logging.getLogger(__name__)
 _STOP_S = 18.0
@@ -109,6 +113,7 @@ class World:
     jitter: Callable[[], float] = random.random
     new_id: Callable[[], str] = lambda: str(uuid.uuid4())
     write: Callable[[str], None] = _write
+    host: Callable[[], str] = socket.gethostname
 
 
 class _Notes:
@@ -157,7 +162,8 @@ class App:
             Heartbeat(secrets.heartbeat_url, self._trouble, self.world.sleep) if secrets.heartbeat_url else None
         )
         self._dirty = asyncio.Event()
-        self._ready = False
+        self._ready = self._overtaken = False
+        self.lease = self._lease()
         self._registry = telemetry.registry(self._reading)
 
     def _surroundings(self) -> Surroundings:
@@ -204,6 +210,14 @@ class App:
 
     def _muted(self, known: Sequence[Known], now: float) -> Collection[Labels]:
         return inhibited(known, self._inhibit, now) | set(self._silenced(known, now))
+
+    def _lease(self) -> Lease | None:
+        """The leadership, where several alerters may share a Redis."""
+        if self.config.state.url.startswith("sqlite:"):
+            return None
+        from alerter.lease import Lease
+
+        return Lease(self.config.state.url, f"{self.world.host()}/{self.config.web.listen_address}", self.world.sleep)
 
     def _self_watch(self) -> SelfWatch:
         return SelfWatch(
@@ -335,25 +349,57 @@ class App:
 
     # -- running ----------------------------------------------------------------------------------
 
-    async def run(self, started: Callable[[], None] = lambda: None) -> None:
-        """Run until SIGINT or SIGTERM. Raises StartError where the address cannot be listened on."""
+    async def run(self, started: Callable[[], None] = lambda: None) -> bool:
+        """Run until SIGINT or SIGTERM, True, or until another alerter leads, False.
+
+        Raises StartError where the address cannot be listened on.
+        """
         stop = asyncio.Event()
         runner = await self._listen()
         try:
+            self._signals(stop)
+            if not await self._leads(stop):
+                return True
             await self._load()
             async with contextlib.AsyncExitStack() as clients:
                 await clients.enter_async_context(self.querier)
                 if self.writer is not None:
                     await clients.enter_async_context(self.writer)
-                self._signals(stop)
                 self.evaluator.start(self.groups)
-                tasks = self._tasks()
-                self._ready = True
                 started()
-                await self._until_stopped(stop, tasks)
+                await self._until_stopped(stop, [*self._tasks(), *self._renewing(stop)])
+            return not self._overtaken
         finally:
             await runner.cleanup()
             await asyncio.to_thread(self.store.close)
+            if self.lease is not None:  # last: who leads next reads what was written
+                await asyncio.to_thread(self.lease.release)
+
+    async def _leads(self, stop: asyncio.Event) -> bool:
+        """Waits until this alerter leads; False where it was told to stop before."""
+        self._ready = True
+        if self.lease is None:
+            return True
+        leading, stopping = asyncio.ensure_future(self.lease.taken()), asyncio.ensure_future(stop.wait())
+        try:
+            await asyncio.wait((leading, stopping), return_when=asyncio.FIRST_COMPLETED)
+            return leading.done()
+        finally:
+            leading.cancel()
+            stopping.cancel()
+
+    def _renewing(self, stop: asyncio.Event) -> list[asyncio.Task[None]]:
+        lease = self.lease
+        if lease is None:
+            return []
+
+        async def renew() -> None:
+            await lease.lost()
+            log.error("another alerter leads now, stopping")
+            self._overtaken = True
+            stop.set()
+
+        return [asyncio.create_task(renew())]
 
     def _tasks(self) -> list[asyncio.Task[None]]:
         loops: list[Coroutine[Any, Any, None]] = [self._flushing()]

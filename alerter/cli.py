@@ -48,12 +48,11 @@ def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> i
     logs.configure(config.log.level, config.log.format, secrets.all)
     try:
         app = App(config, secrets)
-        asyncio.run(app.run(lambda: _announce(config)))
+        return GOOD if asyncio.run(app.run(lambda: _announce(config))) else FAILED
     except StartError as err:
         return complain(str(err))
     except KeyboardInterrupt:
         return GOOD
-    return GOOD
 
 
 def _announce(config: Config) -> None:

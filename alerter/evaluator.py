@@ -29,6 +29,8 @@ class Evaluator:
         self._store = store
         self._world = world
         self._not_mine = not_mine
+        self._started = False
+        self._reloaded: tuple[Group, ...] | None = None
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self.loops: list[GroupLoop] = []
         self.reloads = 0
@@ -36,13 +38,14 @@ class Evaluator:
         self.last_reload_error = ""
 
     def start(self, groups: Sequence[Group]) -> None:
-        """Begin with these groups and the state that was kept."""
+        """Begin with these groups, or those of a reload since they were read, and the state that was kept."""
+        self._started = True
         kept = {
             key: RuleRun(key, state, kept=True)
             for key, state in self._store.rules().items()
             if not key.startswith(self._not_mine)
         }
-        self._begin(groups, kept)
+        self._begin(groups if self._reloaded is None else self._reloaded, kept)
 
     async def reload(self) -> None:
         """Read the rule files again. Raises RuleFileError; then the old rules run on."""
@@ -53,6 +56,9 @@ class Evaluator:
             self.last_reload_error = str(err)
             log.error("rules not reloaded, the old ones run on err=%s", err)
             raise
+        if not self._started:  # another alerter leads
+            self._reloaded = groups
+            return
         unchanged = [loop for loop in self.loops if loop.group in groups]
         await self._end([loop for loop in self.loops if loop not in unchanged])
         runs = {run.key: run for loop in self.loops for run in loop.runs}

@@ -284,6 +284,25 @@ def test_a_rule_file_with_mistakes_is_one_line_at_the_start_and_all_of_them_in_c
     assert checked.stdout.endswith("3 mistakes\n")
 
 
+def test_two_alerters_on_one_redis_tell_once_and_the_other_takes_over(
+    servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
+) -> None:
+    alerter = Alerter(servers, tmp_path, machine.url, inbox, servers.redis().url)
+    first, second = alerter.start(), alerter.start()
+    wait_until(lambda: "another alerter leads, standing by" in second.output(), "the second standing by")
+    machine.cpu = 97.5
+    wait_until(lambda: metric(first, "notifications_total") == 9, "the message and eight events")
+    first.kill()
+    wait_until(lambda: evaluated(second), "the second leading", 15)
+    machine.cpu = 20.0
+    wait_until(lambda: metric(second, "notifications_total") == 9, "the end, and the ends of eight")
+    assert (len(slack(inbox)), len(inbox.to("/api/v1/events"))) == (2, 16)
+    third = alerter.start()
+    wait_until(lambda: "another alerter leads, standing by" in third.output(), "the third standing by")
+    assert third.interrupt() == 0
+    assert second.interrupt() == 0
+
+
 def test_send_test_says_what_every_receiver_answered(inbox: HttpInbox, tmp_path: Path) -> None:
     config = tmp_path / "alerter.yml"
     config.write_text(yaml.safe_dump({"datadog": {"api_url": inbox.url}}))
