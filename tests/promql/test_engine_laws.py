@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -161,3 +162,23 @@ def test_a_scalar_over_a_range_is_a_matrix_without_labels() -> None:
     assert ranged.values.tolist() == [[2.0] * 5]
     assert isinstance(instant, Scalar)
     assert instant.value == 2
+
+
+def test_resets_are_undone_to_the_last_bit() -> None:
+    """Added one by one in the order of time, as Prometheus adds them."""
+    rng = np.random.default_rng(3)
+    values = rng.uniform(0, 10, 200).cumsum()
+    for at in range(15, 200, 15):
+        values[at:] -= values[at] * 0.999
+    memory = Memory()
+    for i, value in enumerate(values.tolist()):
+        memory.put((("__name__", "c_total"),), 15_000 * i, value)
+    answer = Engine(memory).range("increase(c_total[10m])", 600_000, 2_900_000, 15_000)
+    for t_ms, value in _points(answer)[()].items():
+        window = values[(t_ms - 600_000) // 15_000 + 1 : t_ms // 15_000 + 1].tolist()
+        grown = window[-1] - window[0]
+        for before, after in pairwise(window):
+            grown += before if after < before else 0.0
+        sampled, to_start = 15.0 * (len(window) - 1), 15.0
+        to_zero = sampled * (window[0] / grown)
+        assert value == grown * ((sampled + min(to_start, to_zero) + 0.0) / sampled)
