@@ -32,10 +32,11 @@ class GrowingLog:
     """What goes to the end of a log, until the store has it.
 
     Invariant: the store's bytes of the log are those of its groups up to `sent`, in order, `stored` in all.
+    `in_flight` says that an append was taken from it and is neither acknowledged nor known to have failed.
     Not thread-safe: its owner locks.
     """
 
-    __slots__ = ("_count", "_unsent", "closed", "groups", "log", "runs", "segments", "stored")
+    __slots__ = ("_count", "_unsent", "closed", "groups", "in_flight", "log", "runs", "segments", "stored")
 
     def __init__(self, log: Log, segments: dict[bytes, bytes], runs: tuple[Run, ...]) -> None:
         self.log = log
@@ -46,6 +47,7 @@ class GrowingLog:
         self.closed = False
         self._count = 0
         self._unsent = set(segments)
+        self.in_flight = False
 
     @property
     def pending(self) -> int:
@@ -111,13 +113,14 @@ class GrowingLog:
     def shed(self, *, unsent: bool) -> tuple[int, int]:
         """Give up the memory of the oldest group that can spare it: (bytes, samples lost).
 
-        A group the store has stays readable there. With `unsent`, one it has not is lost.
+        A group the store has stays readable there. With `unsent`, one it has not is lost, unless it may just be
+        on its way.
         """
         for group in self.groups[: None if self.closed else -1]:
             if group.data is not None and group.sent == group.size:
                 group.data = None
                 return group.size, 0
-            if unsent and group.data is not None and not group.sent:
+            if unsent and not self.in_flight and group.data is not None and not group.sent:
                 self.groups.remove(group)
                 return group.size, group.samples
         return 0, 0

@@ -69,8 +69,14 @@ class Upkeep:
 
     def _send(self) -> bool:
         batch = self._batch()
-        if not batch:
-            return False
+        try:
+            return bool(batch) and self._send_batch(batch)
+        finally:
+            with self._lock:
+                for growing, _ in batch:
+                    growing.in_flight = False
+
+    def _send_batch(self, batch: Sequence[tuple[GrowingLog, Append]]) -> bool:
         segments: dict[bytes, bytes] = {}
         with self._lock:
             for growing, _ in batch:
@@ -95,6 +101,7 @@ class Upkeep:
             for growing in self._catalog.growing():
                 append = growing.next_append()
                 if append is not None:
+                    growing.in_flight = True
                     found.append((growing, append))
                     size += len(append.data)
                 if size > self._limits.batch_bytes:

@@ -18,7 +18,7 @@ from exporter.storage.stats import Limits
 from exporter.storage.store import Append, Log, StoreError
 from tests.servers import Servers, free_port, wait_until
 from tests.storage.conftest import Open
-from tests.storage.fleet import Fleet, everything
+from tests.storage.fleet import START_MS, Fleet, everything
 
 
 def _kept_elsewhere(url: str) -> dict[tuple[tuple[str, str], ...], dict[int, int]]:
@@ -245,6 +245,37 @@ def test_memory_is_bounded_while_the_store_is_away_and_the_loss_is_counted(caplo
         missing += len(said) - len(kept[labels])
         assert kept[labels].items() <= said.items()
     assert missing == stats.samples_lost
+    database.close()
+
+
+class _Slow(MemoryStore):
+    """Holds a write until it is let go."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.begun, self.free = threading.Event(), threading.Event()
+        self.free.set()
+
+    def append(self, appends: Sequence[Append], segments: object, now_ms: int, ttl_ms: int) -> list[Log]:
+        self.begun.set()
+        assert self.free.wait(30)
+        return super().append(appends, segments, now_ms, ttl_ms)  # type: ignore[arg-type]  # passed on
+
+
+def test_what_is_on_its_way_is_not_dropped_for_want_of_memory() -> None:
+    store, fleet = _Slow(), Fleet()
+    database = Database(store, limits=Limits(pending_bytes=1_000, frames_bytes=1_000))
+    store.free.clear()
+    fleet.run(database, 1)
+    assert store.begun.wait(30)
+    fleet.run(database, 300)
+    store.free.set()
+    assert database.flush()
+    kept = everything(database)
+    for labels, said in fleet.said.items():
+        assert kept[labels].items() <= said.items()
+        assert START_MS in kept[labels]
+    assert sum(map(len, fleet.said.values())) - sum(map(len, kept.values())) == database.stats().samples_lost
     database.close()
 
 
