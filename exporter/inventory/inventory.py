@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Table, delete, func, select
-from sqlalchemy.dialects import postgresql, sqlite
-
 from exporter.inventory import schema
-from exporter.inventory.database import SLOW_S, Database, InventoryUnavailable
+from exporter.inventory.database import SLOW_S, Database, InventoryUnavailable, Transaction
 from exporter.inventory.records import from_incident_row, from_server_row, incident_row, server_row
 from exporter.model import Server
 
 BATCH = 100
+_PUT_SERVER = schema.upsert("servers", schema.SERVER_COLUMNS, keep=("name", "position"))
+_PUT_INCIDENT = schema.upsert("incidents", schema.INCIDENT_COLUMNS, keep=("id",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,8 +48,8 @@ class Inventory:
         """The inventory at a URL, its schema brought up to date. Raises ValueError on a URL that can never work."""
         inventory = cls(Database(url, clock=clock, slow_s=slow_s))
         try:
-            with inventory._transaction() as connection:
-                schema.migrate(connection)
+            with inventory._transaction() as transaction:
+                schema.migrate(transaction)
             inventory.refresh()
         except schema.SchemaTooNew as err:
             inventory.close()
@@ -71,9 +70,9 @@ class Inventory:
     def refresh(self) -> bool:
         """Read the servers again; returns whether they have changed since."""
         with self._writing:
-            with self._transaction() as connection:
-                rows = connection.execute(select(schema.servers).order_by(schema.servers.c.position))
-                servers = {row.name: from_server_row(row._mapping) for row in rows}
+            with self._transaction() as transaction:
+                rows = transaction.execute("SELECT * FROM servers ORDER BY position")
+            servers = {row["name"]: from_server_row(row) for row in rows}
             changed = servers != self._servers or list(servers) != list(self._servers)
             self._servers = servers
             return changed
@@ -89,31 +88,32 @@ class Inventory:
         """Add servers, at the end of the fleet, or replace those of the same name: all or none."""
         wanted = {server.name: server for server in servers}
         with self._writing:
-            with self._transaction() as connection:
-                last = connection.execute(select(func.max(schema.servers.c.position))).scalar()
+            with self._transaction() as transaction:
+                last = transaction.execute("SELECT max(position) AS last FROM servers")[0]["last"]
                 first = 0 if last is None else last + 1
                 rows = [server_row(server, first + number) for number, server in enumerate(wanted.values())]
-                self._upsert(connection, schema.servers, rows, keep=("name", "position"))
+                for start in range(0, len(rows), BATCH):
+                    transaction.change(_PUT_SERVER, rows[start : start + BATCH])
             self._servers = {**self._servers, **wanted}
 
     def remove(self, name: str) -> bool:
         """Take a server out; returns whether it was there."""
         with self._writing:
-            with self._transaction() as connection:
-                found = connection.execute(delete(schema.servers).where(schema.servers.c.name == name)).rowcount > 0
+            with self._transaction() as transaction:
+                found = transaction.change("DELETE FROM servers WHERE name = :name", [{"name": name}]) > 0
             self._servers = {key: server for key, server in self._servers.items() if key != name}
             return found
 
     def save_incident(self, record: Mapping[str, Any]) -> None:
         """Keep an incident, in place of one with its id."""
-        with self._transaction() as connection:
-            self._upsert(connection, schema.incidents, [incident_row(record)], keep=("id",))
+        with self._transaction() as transaction:
+            transaction.change(_PUT_INCIDENT, [incident_row(record)])
 
     def incidents(self) -> list[dict[str, Any]]:
         """All incidents ever saved, oldest first."""
-        with self._transaction() as connection:
-            rows = connection.execute(select(schema.incidents).order_by(schema.incidents.c.start_ms))
-            return [from_incident_row(row._mapping) for row in rows]
+        with self._transaction() as transaction:
+            rows = transaction.execute("SELECT * FROM incidents ORDER BY start_ms")
+        return [from_incident_row(row) for row in rows]
 
     def stats(self) -> InventoryStats:
         """What telemetry shows."""
@@ -127,21 +127,11 @@ class Inventory:
         self._database.close()
 
     @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
+    def _transaction(self) -> Iterator[Transaction]:
         try:
-            with self._database.transaction() as connection:
-                yield connection
+            with self._database.transaction() as transaction:
+                yield transaction
         except InventoryUnavailable:
             self._available = False
             raise
         self._available = True
-
-    def _upsert(
-        self, connection: Connection, table: Table, rows: Sequence[dict[str, Any]], keep: tuple[str, ...]
-    ) -> None:
-        """Insert rows, 100 to a statement; one whose key is there is replaced but for the columns in `keep`."""
-        dialect = postgresql if connection.dialect.name == "postgresql" else sqlite
-        for start in range(0, len(rows), BATCH):
-            insert = dialect.insert(table).values(list(rows[start : start + BATCH]))
-            new = {column.name: insert.excluded[column.name] for column in table.columns if column.name not in keep}
-            connection.execute(insert.on_conflict_do_update(index_elements=list(table.primary_key), set_=new))

@@ -2,77 +2,90 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
-from sqlalchemy import BigInteger, Column, Connection, Double, Index, Integer, MetaData, Table, Text, inspect, text
+from exporter.inventory.database import Transaction
 
-metadata = MetaData()
+SERVER_COLUMNS = (
+    "name",
+    "position",  # the order of the fleet
+    "role",
+    "environment",
+    "cores",
+    "memory_bytes",
+    "disk_bytes",
+    "mount",
+    "services",  # JSON, as are labels and thresholds
+    "labels",
+    "thresholds",
+    "notes",
+)
+INCIDENT_COLUMNS = ("id", "scenario", "targets", "start_ms", "duration_ms", "intensity", "cleared_ms")
 
-servers = Table(
-    "servers",
-    metadata,
-    Column("name", Text, primary_key=True),
-    Column("position", Integer, nullable=False),  # the order of the fleet
-    Column("role", Text, nullable=False),
-    Column("environment", Text, nullable=False),
-    Column("cores", Integer, nullable=False),
-    Column("memory_bytes", BigInteger, nullable=False),
-    Column("disk_bytes", BigInteger, nullable=False),
-    Column("mount", Text, nullable=False),
-    Column("services", Text, nullable=False),  # JSON, as are labels and thresholds
-    Column("labels", Text, nullable=False),
-    Column("thresholds", Text, nullable=False),
-    Column("notes", Text, nullable=False),
-    Index("servers_role_environment", "role", "environment"),
+_FIRST = (
+    """
+    CREATE TABLE servers (
+        name TEXT NOT NULL PRIMARY KEY,
+        position INTEGER NOT NULL,
+        role TEXT NOT NULL,
+        environment TEXT NOT NULL,
+        cores INTEGER NOT NULL,
+        memory_bytes BIGINT NOT NULL,
+        disk_bytes BIGINT NOT NULL,
+        mount TEXT NOT NULL,
+        services TEXT NOT NULL,
+        labels TEXT NOT NULL,
+        thresholds TEXT NOT NULL,
+        notes TEXT NOT NULL
+    )
+    """,
+    "CREATE INDEX servers_role_environment ON servers (role, environment)",
+    """
+    CREATE TABLE incidents (
+        id TEXT NOT NULL PRIMARY KEY,
+        scenario TEXT NOT NULL,
+        targets TEXT NOT NULL,
+        start_ms BIGINT NOT NULL,
+        duration_ms BIGINT NOT NULL,
+        intensity DOUBLE PRECISION NOT NULL,
+        cleared_ms BIGINT
+    )
+    """,
+    "CREATE INDEX incidents_start_ms ON incidents (start_ms)",
 )
 
-incidents = Table(
-    "incidents",
-    metadata,
-    Column("id", Text, primary_key=True),
-    Column("scenario", Text, nullable=False),
-    Column("targets", Text, nullable=False),  # JSON
-    Column("start_ms", BigInteger, nullable=False),
-    Column("duration_ms", BigInteger, nullable=False),
-    Column("intensity", Double, nullable=False),
-    Column("cleared_ms", BigInteger),
-    Index("incidents_start_ms", "start_ms"),
-)
-
-schema_version = Table("schema_version", metadata, Column("version", Integer, primary_key=True))
-
-Migration = Callable[[Connection], None]
-
-
-def _first(connection: Connection) -> None:
-    for table in (servers, incidents):
-        table.create(connection)
-
-
-MIGRATIONS: Sequence[Migration] = (_first,)
+MIGRATIONS: Sequence[Sequence[str]] = (_FIRST,)
 """What brings version n to n + 1, at place n. Never change one that was released: add another."""
-
-_LOCK = 0x6F70656E6D616E  # one program migrates at a time
 
 
 class SchemaTooNew(Exception):
     """The database was written by a later version of this program."""
 
 
-def migrate(connection: Connection, migrations: Sequence[Migration] = MIGRATIONS) -> int:
+def migrate(transaction: Transaction, migrations: Sequence[Sequence[str]] = MIGRATIONS) -> int:
     """Bring a database to the newest version within the caller's transaction; returns how many steps it took.
 
     Raises SchemaTooNew.
     """
-    if connection.dialect.name == "postgresql":
-        connection.execute(text("SELECT pg_advisory_xact_lock(:lock)"), {"lock": _LOCK})
-    if not inspect(connection).has_table(schema_version.name):
-        schema_version.create(connection)
-    row = connection.execute(schema_version.select().order_by(schema_version.c.version.desc()).limit(1)).first()
-    version = row.version if row else 0
+    if lock := transaction.driver.lock():
+        transaction.execute(lock)
+    if not transaction.execute(transaction.driver.has_table(), {"name": "schema_version"}):
+        transaction.execute("CREATE TABLE schema_version (version INTEGER NOT NULL PRIMARY KEY)")
+    version = transaction.execute("SELECT max(version) AS version FROM schema_version")[0]["version"] or 0
     if version > len(migrations):
         raise SchemaTooNew(f"schema version {version} is newer than {len(migrations)}, the newest this program knows")
     for number in range(version, len(migrations)):
-        migrations[number](connection)
-        connection.execute(schema_version.insert(), {"version": number + 1})
+        for statement in migrations[number]:
+            transaction.execute(statement)
+        transaction.execute("INSERT INTO schema_version (version) VALUES (:version)", {"version": number + 1})
     return len(migrations) - version
+
+
+def upsert(table: str, columns: Sequence[str], keep: Sequence[str]) -> str:
+    """A statement that inserts a row; one whose key, the first column, is there is replaced but for what to keep."""
+    values = ", ".join(f":{column}" for column in columns)
+    changed = ", ".join(f"{column} = excluded.{column}" for column in columns if column not in keep)
+    return (
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 (our own names)
+        f" ON CONFLICT ({columns[0]}) DO UPDATE SET {changed}"
+    )

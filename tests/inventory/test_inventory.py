@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
+import psycopg
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sqlalchemy import create_engine, text
 
-from exporter.inventory.database import InventoryUnavailable
+from exporter.inventory.database import Database, InventoryUnavailable
 from exporter.inventory.inventory import Inventory
 from exporter.inventory.records import server_from_json, server_to_json
 from exporter.model import Server
@@ -58,10 +58,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         return f"sqlite:///{tmp_path}/deeper/inventory.db"
     server: Running = request.getfixturevalue("postgresql")
     name = f"inventory_{next(_names)}"
-    admin = create_engine(server.url.replace("postgresql://", "postgresql+psycopg://"), isolation_level="AUTOCOMMIT")
-    with admin.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    admin.dispose()
+    with psycopg.connect(server.url, autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name}")
     return server.url.rpartition("/")[0] + f"/{name}"
 
 
@@ -150,12 +148,12 @@ def test_incidents_are_kept_and_replaced_by_id(url: str) -> None:
 def test_a_second_start_migrates_nothing_and_a_newer_schema_is_refused(url: str) -> None:
     Inventory.open(url).close()
     Inventory.open(url).close()
-    engine = create_engine(url.replace("postgresql://", "postgresql+psycopg://"))
-    with engine.begin() as connection:
-        versions = connection.execute(text("SELECT version FROM schema_version")).scalars().all()
-        connection.execute(text("INSERT INTO schema_version VALUES (99)"))
-    engine.dispose()
-    assert versions == [1]
+    database = Database(url)
+    with database.transaction() as transaction:
+        versions = transaction.execute("SELECT version FROM schema_version")
+        transaction.execute("INSERT INTO schema_version VALUES (99)")
+    database.close()
+    assert versions == [{"version": 1}]
     with pytest.raises(InventoryUnavailable, match="schema version 99 is newer than 1"):
         Inventory.open(url)
 
