@@ -130,6 +130,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     settings.add_flags(common, Config)
+    common.add_argument("--datasource-url", dest="--datasource.url", metavar="URL", help=argparse.SUPPRESS)  # an alias
     commands.add_parser("run", parents=[common], help="evaluate rules and tell receivers (the default)")
     check = commands.add_parser("check", parents=[common], help="say every mistake of rule files")
     check.add_argument("files", nargs="*", metavar="FILE", help="rule files (default: those of --rules)")
