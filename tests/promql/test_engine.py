@@ -311,3 +311,20 @@ def test_a_selector_pinned_to_the_end_of_time_finds_nothing(query: str) -> None:
     value = Engine(UP).instant(query, 0).value
     assert isinstance(value, Vector)
     assert not value.labels
+
+
+def test_a_long_kernel_asks_in_between_whether_to_go_on() -> None:
+    def asked(series: int) -> int:
+        t_ms = np.arange(400) * 15_000
+        labels = [(("__name__", "x_total"), ("i", str(i))) for i in range(series)]
+
+        class Wide(Memory):
+            def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[SeriesSet]:
+                return [SeriesSet(labels, t_ms, np.ones((series, 400)))]
+
+        ticks = count()
+        cancellation = Cancellation(deadline=1e9, now=lambda: next(ticks))
+        Engine(Wide()).range("rate(x_total[5m])", 0, 5_985_000, 15_000, cancellation=cancellation)
+        return next(ticks)
+
+    assert asked(2_000) > asked(1) + 3
