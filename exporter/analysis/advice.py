@@ -15,6 +15,22 @@ _MEASURES: Mapping[str, tuple[str, str]] = {
     "response": ("response time", "응답 시간"),
     "requests": ("request rate", "요청 수"),
 }
+_FACTS: Mapping[str, tuple[tuple[str, str], tuple[str, str]]] = {
+    "up": (
+        ("no samples", "수집된 데이터 없음"),
+        (
+            "The server is away or cut off: check its power, its network and its console.",
+            "서버가 꺼졌거나 끊겼습니다. 전원, 네트워크, 콘솔을 확인하세요.",
+        ),
+    ),
+    "restart": (
+        ("restarted", "재시작됨"),
+        (
+            "Was it planned? If not, read the kernel's last messages for a panic or a lack of memory.",
+            "계획된 재시작이 아니라면 커널의 마지막 메시지에서 패닉이나 메모리 부족을 확인하세요.",
+        ),
+    ),
+}
 _UP: Mapping[str, tuple[str, str]] = {
     "cpu": (
         "Look for the busiest process; if requests rose too, add capacity, else suspect a runaway job or a neighbour.",
@@ -57,6 +73,8 @@ def _both(english: str, korean: str) -> Words:
 
 def title(server: str, metric: str, direction: str) -> Words:
     """`web-01: response time unusually high`."""
+    if metric in _FACTS:
+        return _both(*(f"{server}: {text}" for text in _FACTS[metric][0]))
     english, korean = _MEASURES[metric]
     high = direction == "up"
     return _both(
@@ -67,6 +85,8 @@ def title(server: str, metric: str, direction: str) -> Words:
 
 def recommendation(metric: str, direction: str) -> Words:
     """What to do about a measure that is too high or too low."""
+    if metric in _FACTS:
+        return _both(*_FACTS[metric][1])
     return _both(*(_UP[metric] if direction == "up" else _DOWN))
 
 

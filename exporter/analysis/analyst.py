@@ -17,6 +17,8 @@ from exporter.model import Snapshot
 ODD = 0.5  # the score from which a measure is an anomaly
 _MEASURES = ("cpu", "memory", "disk", "network_in", "network_out", "response", "requests")
 
+_CLOCKS_DIFFER_S = 30.0  # a boot time that moves by less has not
+
 Report = Mapping[str, object]
 
 
@@ -47,6 +49,7 @@ class Analyst:
         self._filling = Filling()
         self._seen_ms = 0
         self._samples = 0
+        self._booted: dict[str, float] = {}
         self._report: Report | None = None
 
     def stats(self) -> AnalysisStats:
@@ -71,10 +74,22 @@ class Analyst:
         for reading in fleet.readings():
             for metric, value in _measures(reading):
                 self._watch(t_s, reading.id, metric, value)
-        self._incidents.observe(t_s, self._anomalies())
+        self._incidents.observe(t_s, [*self._facts(t_s, fleet), *self._anomalies()])
         for column in snapshot.columns:
             if column.index.metric == DISK:
                 self._filling.observe(t_s, column.index, column.values)
+
+    def _facts(self, t_s: float, fleet: Fleet) -> Iterator[Anomaly]:
+        """Servers that have fallen silent, and those that have restarted since the tick before."""
+        for status in fleet.servers:
+            server, booted = status.reading.id, status.reading.booted_s
+            if status.health is Health.DOWN:
+                yield Anomaly(server, "up", 1.0, 0.0, (1.0, 1.0), status.since_ms / 1000)
+                continue
+            before = self._booted.get(server, booted)
+            if booted > before + _CLOCKS_DIFFER_S:
+                yield Anomaly(server, "restart", 1.0, booted, (before, before), t_s)
+            self._booted[server] = booted
 
     def _watch(self, t_s: float, server: str, metric: str, value: float) -> None:
         key = (server, metric)
@@ -83,7 +98,7 @@ class Analyst:
             watched = self._watched[key] = _Watched(Detector())
         watched.score, watched.value = watched.detector.update(t_s, value), value
         self._samples += 1
-        if watched.score < ODD:
+        if watched.score < ODD or not (watched.odd_since is not None or _matters(metric, value, watched.detector)):
             watched.odd_since = None
         elif watched.odd_since is None:
             watched.odd_since = t_s
@@ -137,6 +152,20 @@ def _measures(reading: Reading) -> Iterator[tuple[str, float]]:
         reading.requests_per_s,
     )
     return ((metric, value) for metric, value in zip(_MEASURES, values, strict=True) if value == value)
+
+
+# How far from what was expected a value must be to matter to anybody: in points, or as a part of the expected.
+# Memory and disk that are given back are good news.
+_POINTS = {"cpu": 5.0, "memory": 2.0, "disk": 0.5}
+_PART = 0.25
+_ONLY_UP = frozenset({"memory", "disk"})
+
+
+def _matters(metric: str, value: float, detector: Detector) -> bool:
+    middle = sum(detector.expected) / 2
+    if metric in _ONLY_UP and value < middle:
+        return False
+    return abs(value - middle) >= _POINTS.get(metric, _PART * abs(middle))
 
 
 def _anomaly(anomaly: Anomaly) -> dict[str, object]:

@@ -17,6 +17,7 @@ _UNSETTLED, _WARM_UP = 20, 60  # samples
 _FAST, _SLOW, _WIDTH = 0.15, 0.004, 0.02
 _HOLD = 0.93  # what is left of a score after one ordinary sample
 _QUIET, _CERTAIN = 3.0, 6.5  # -log10 of the probability where the score begins and where it is 1
+_DOUBT = 200.0  # what is learnt from few samples is worth less: decades, divided by their number
 
 
 class Detector:
@@ -101,7 +102,8 @@ class Detector:
         if reach > 0 and not self._low <= value <= self._high:
             beyond = max(self._low - value, value - self._high) / reach
             probability *= 10 ** (-2 * min(1.0, beyond))
-        odd = (-math.log10(max(probability, 1e-12)) - _QUIET) / (_CERTAIN - _QUIET)
+        quiet = _QUIET + _DOUBT / self._count
+        odd = (-math.log10(max(probability, 1e-12)) - quiet) / (_CERTAIN - _QUIET)
         return min(1.0, max(0.0, odd, self._stuck(value)))
 
     def _stuck(self, value: float) -> float:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 PERSISTS_S = 300.0  # so long makes one series an incident
 _QUIET_S = 180.0  # without an odd series ends one
 _KEPT = 50
+CERTAIN = frozenset({"up", "restart"})  # facts, not guesses: one of them is enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +89,7 @@ class Incidents:
         incident = self._open.get(server)
         if incident is not None:
             self._open[server] = replace(incident, last_odd=t_s, evidence=_merged(incident.evidence, odd))
-        elif len(odd) >= 2 or t_s - odd[0].since >= PERSISTS_S:
+        elif len(odd) >= 2 or odd[0].metric in CERTAIN or t_s - odd[0].since >= PERSISTS_S:
             evidence = _merged((), odd)
             started = evidence[0].since
             self._open[server] = Incident(f"{server}-{started:.0f}", server, started, t_s, None, evidence)

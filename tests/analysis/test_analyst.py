@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from typing import Any
 
 import numpy as np
 import orjson
@@ -111,6 +112,37 @@ def test_a_failure_becomes_an_incident_in_the_report() -> None:
     assert health["api-01"] > 90 > 30 > health["web-01"]
     assert analyst.report() is not None
     assert analyst.stats().incidents == 1
+
+
+def test_a_server_that_falls_silent_is_an_incident_at_once() -> None:
+    live, analyst = Live(), Analyst()
+    live.publish(FleetMaker("api-01", "web-01").at(1))
+    snapshot = FleetMaker("api-01").at(2)
+    live.publish(snapshot)
+    report: dict[str, Any] = dict(analyst.run(snapshot, live.fleet()))
+    (incident,) = report["incidents"]
+    assert (incident["root"], incident["title"]["en"]) == ({"server": "web-01", "metric": "up"}, "web-01: no samples")
+    assert analyst.stats().anomalies == 0
+
+
+def test_a_restart_is_an_incident_and_a_clock_that_is_set_is_not() -> None:
+    live, analyst, maker = Live(), Analyst(), FleetMaker("api-01", "web-01")
+    boots = {"api_01": {"boot_time_seconds": 1_748_000_010.0}, "web_01": {"boot_time_seconds": 1_748_600_000.0}}
+    for snapshot in (maker.at(1), maker.at(2, **boots)):
+        live.publish(snapshot)
+        report: dict[str, Any] = dict(analyst.run(snapshot, live.fleet()))
+    assert [incident["root"] for incident in report["incidents"]] == [{"server": "web-01", "metric": "restart"}]
+
+
+def test_what_is_odd_but_too_small_to_matter_is_no_anomaly() -> None:
+    live, analyst, maker, rng = Live(), Analyst(), FleetMaker("web-01"), random.Random(2)
+    for tick in range(1, 420):
+        cpu = 40 + rng.gauss(0, 0.1) + (3 if tick > 410 else 0)
+        snapshot = maker.at(tick, web_01={"cpu_usage_percent": cpu})
+        live.publish(snapshot)
+        analyst.observe(snapshot, live.fleet())
+    assert analyst.scores()["web-01", "cpu"] > 0.5
+    assert analyst.stats().anomalies == 0
 
 
 def test_a_tick_that_was_seen_is_not_counted_again() -> None:

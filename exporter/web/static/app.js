@@ -171,6 +171,7 @@ live.addEventListener("state", connection);
 live.addEventListener("server-metrics", ({ detail }) => {
   Object.assign(state, detail);
   state.updated = Date.now();
+  connection();
   for (const { id, cpu } of state.servers) state.sparks.add(id, state.updated / 1000, cpu);
   draw();
 });
