@@ -11,13 +11,14 @@ import socket
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import version
 from pathlib import Path
 
 from aiohttp import web as aiohttp_web
 
 from exporter import readings
+from exporter.analysis.analyst import Analyst
 from exporter.config import Config, host_and_port
 from exporter.duration import parse_duration
 from exporter.failures import SimulatedFailures
@@ -93,6 +94,7 @@ class House:
     database: Database
     live: Live
     threads: ThreadPoolExecutor
+    analyst: Analyst = field(default_factory=Analyst)
     published: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
 
@@ -114,7 +116,9 @@ class House:
     async def tick(self, slot: float) -> None:
         """One snapshot from the source to the store and to everyone who looks."""
         loop = asyncio.get_running_loop()
-        self.live.publish(await loop.run_in_executor(self.threads, self._made_and_kept, round(slot * 1000)))
+        snapshot = await loop.run_in_executor(self.threads, self._made_and_kept, round(slot * 1000))
+        self.live.publish(snapshot)
+        self.analyst.observe(snapshot, self.live.fleet())
 
     def _made_and_kept(self, t_ms: int) -> Snapshot:
         snapshot = self.source.maker.at(t_ms)
@@ -123,6 +127,9 @@ class House:
 
     async def analyse(self, _slot: float) -> None:
         """A new report for those who look."""
+        if snapshot := self.live.snapshot():
+            self.analyst.run(snapshot, self.live.fleet())
+            self.published()
 
     async def check(self, _slot: float) -> None:
         """Say in the log what does not work."""
@@ -142,6 +149,7 @@ class House:
     def readings(self) -> Iterator[Read]:
         """What the rooms say about themselves."""
         yield readings.storage(self.database.stats)
+        yield readings.analysis(self.analyst.stats)
         if self.source.inventory is not None:
             yield readings.inventory(self.source.inventory.stats)
 
@@ -165,6 +173,8 @@ class House:
             local=is_local(host_and_port(self.config.web.listen_address)[0]),
             alerter_url=self.config.alerter.url,
             access=access,
+            analysis=self.analyst.report,
+            ingest=self.database.ingest,
             failures=SimulatedFailures(incidents, time.time) if incidents is not None else None,
             inventory=self.source.servers if self.source.inventory is not None else None,
             checks=self.checks,
@@ -176,7 +186,7 @@ def _opened(config: Config) -> Iterator[House]:
     try:
         store = open_store(config.storage.url)
     except UnusableStore as err:
-        raise SettingsError(str(err)) from None
+        raise SettingsError(f"storage.url: {str(err).removeprefix('storage.url: ')}") from None
     interval_ms = parse_duration(config.fleet.interval)
     with (
         open_source(config) as source,

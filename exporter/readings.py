@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from prometheus_client.core import Metric
 
+from exporter.analysis.analyst import AnalysisStats
 from exporter.storage.stats import Stats
 from exporter.telemetry import Read, counter, gauge
 from exporter.web.server import WebStats
@@ -63,6 +64,19 @@ def web(read: Callable[[], WebStats]) -> Read:
         yield counter("queries_canceled", "Queries whose client went away.", now.queries.cancelled)
         yield counter("queries_refused", "Queries refused because too many waited.", now.queries.refused)
         yield gauge("alerter_up", "1 while the alerter answers.", not now.alerter_away)
+
+    return metrics
+
+
+def analysis(read: Callable[[], AnalysisStats]) -> Read:
+    """What the analyst counts."""
+
+    def metrics() -> Iterator[Metric]:
+        now = read()
+        yield gauge("analysis_series", "Series watched for anomalies.", now.series)
+        yield gauge("analysis_anomalies", "Series that are odd now.", now.anomalies)
+        yield gauge("analysis_incidents", "Incidents that go on now.", now.incidents)
+        yield counter("analysis_samples", "Samples looked at.", now.samples)
 
     return metrics
 
