@@ -72,8 +72,8 @@ def keeper(url: str) -> Keeper:
 
     try:
         return RedisKeeper(url)
-    except ValueError as err:
-        raise StoreError(f"state.url: {err}") from None
+    except ValueError:  # its words may hold the password
+        raise StoreError("state.url: not a usable Redis URL") from None
 
 
 def policies(config: Config) -> Policy:

@@ -45,7 +45,7 @@ def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> i
     from alerter.receivers import read_secrets
 
     secrets = read_secrets(environ)
-    logs.configure(config.log.level, config.log.format, secrets.all)
+    logs.configure(config.log.level, config.log.format, (*secrets.all, *config.passwords()))
     try:
         app = App(config, secrets)
         return GOOD if asyncio.run(app.run(lambda: _announce(config))) else FAILED

@@ -220,3 +220,14 @@ class Config(Section, frozen=True):
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this alerter to the outside", extra=_FILE_ONLY)
     ] = msgspec.field(default_factory=dict)
+
+    def passwords(self) -> tuple[str, ...]:
+        """Those that stand in URLs: no log line may hold them."""
+        urls = (self.state.url, self.datasource.url, self.remote_write.url, self.alertmanager.url)
+        return tuple(password for url in urls if (password := _password(url)))
+
+
+def _password(url: str) -> str:
+    """What stands between the first colon and the last @ of a URL's authority."""
+    user, at, _ = url.partition("//")[2].rpartition("@")
+    return user.partition(":")[2] if at else ""

@@ -105,7 +105,7 @@ class Querier:
             raise QueryError(f"no answer within {self._timeout_s:g} s") from None
         except (aiohttp.ClientError, OSError, ssl.SSLError, ValueError) as err:
             self.stats.failures += 1
-            raise QueryError(_reason(err)) from None
+            raise QueryError(_reason(err).replace(self._base, self.shown_url)) from None
 
     async def _exchange(self, path: str, form: Mapping[str, str] | None) -> tuple[int, bytes]:
         assert self._session is not None, "use it as an async context manager"

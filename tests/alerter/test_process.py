@@ -236,6 +236,7 @@ def alert_link(running: Running) -> str:
         (["--rules", "/nowhere/*.yml"], {}, "/nowhere/*.yml: no such rule file"),
         (["--state.url", "sqlite:////proc/nowhere/s.db"], {}, "/proc/nowhere"),
         (["--state.url", "postgres://x"], {}, "must start with"),
+        (["--state.url", "redis://:secret@host:port/0"], {}, "state.url: not a usable Redis URL"),
         (["--slack.template", "/nowhere.j2"], {}, "slack.template: /nowhere.j2: No such file or directory"),
         (["--evaluation.interval", "soon"], {}, "not a valid duration"),
         ([], {"SLACK_WEBHOOK_URL_FILE": "/nowhere"}, "SLACK_WEBHOOK_URL_FILE: /nowhere: No such file or directory"),

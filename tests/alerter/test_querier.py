@@ -114,6 +114,13 @@ async def test_nobody_there_is_one_line_without_the_password() -> None:
     assert "secret" not in str(error.value)
 
 
+async def test_an_url_that_is_none_is_one_line_without_the_password() -> None:
+    async with Querier("http://me:secret@ho st:99999/api", 1.0) as querier:
+        with pytest.raises(QueryError) as error:
+            await querier.instant("up", 1.0)
+    assert "secret" not in str(error.value)
+
+
 async def test_a_query_is_a_form_that_is_posted_and_values_are_what_they_say() -> None:
     asked: list[tuple[str, str, dict[str, str]]] = []
 
