@@ -5,8 +5,10 @@ Equal ones are told once. Source: prometheus/util/annotations.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+
+import numpy as np
 
 from exporter.promql.ast import Span
 from exporter.promql.errors import line_column
@@ -123,4 +125,5 @@ def _for_metric(metric: str) -> str:
 
 
 def _rfc3339(t_ms: int) -> str:
-    return datetime.fromtimestamp(t_ms // 1000, UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    seconds = int(math.copysign(abs(t_ms) // 1000, t_ms))
+    return f"{np.datetime64(seconds, 's')}Z"  # of any year, which datetime is not

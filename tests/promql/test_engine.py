@@ -328,3 +328,12 @@ def test_a_long_kernel_asks_in_between_whether_to_go_on() -> None:
         return next(ticks)
 
     assert asked(2_000) > asked(1) + 3
+
+
+@pytest.mark.parametrize(("t_ms", "shown"), [(-1_500, "1969-12-31T23:59:59Z"), (10**15, "33658-09-27T01:46:40Z")])
+def test_a_fix_tells_its_time_in_any_age(t_ms: int, shown: str) -> None:
+    memory = Memory()
+    for le, value in (("1", 2.0), ("2", 1.0), ("+Inf", 3.0)):
+        memory.put((("__name__", "h_bucket"), ("le", le)), t_ms, value)
+    (info,) = Engine(memory).instant("histogram_quantile(0.5, h_bucket)", t_ms).infos
+    assert f"over 1 samples from {shown} to {shown} (1:25)" in info
