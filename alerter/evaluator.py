@@ -41,7 +41,7 @@ class Evaluator:
         """Begin with these groups, or those of a reload since they were read, and the state that was kept."""
         self._started = True
         kept = {
-            key: RuleRun(key, state, kept=True)
+            key: RuleRun(key, state=state, kept=True)
             for key, state in self._store.rules().items()
             if not key.startswith(self._not_mine)
         }
@@ -97,7 +97,7 @@ class Evaluator:
         now = self._world.now()
         for run in runs:
             alerts = ended(run.state, now).values()
-            self._world.board.post_ended(run.key.rpartition(";{")[0], alerts, now)
+            self._world.board.post_ended(run.group, alerts, now)
             self._store.put_rule(run.key, None)
         self._world.board.withdraw([run.key for run in runs])
 

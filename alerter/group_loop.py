@@ -62,9 +62,13 @@ class Writer(Protocol):
 
 @dataclass(slots=True)
 class RuleRun:
-    """A rule's state and how its last evaluation went. Times are Unix seconds, durations seconds."""
+    """A rule's state and how its last evaluation went. Times are Unix seconds, durations seconds.
+
+    `group` is the key of the group that last had the rule; "" where only the state was kept.
+    """
 
     key: str
+    group: str = ""
     state: RuleState = field(default_factory=RuleState)
     kept: bool = False  # the state comes from before a restart and waits for the first evaluation
     health: Health = Health.UNKNOWN
@@ -109,7 +113,7 @@ class GroupLoop:
 
     def __init__(self, group: Group, world: Surroundings) -> None:
         self.group = group
-        self.runs = [RuleRun(key) for key in rule_keys(group)]
+        self.runs = [RuleRun(key, group.key) for key in rule_keys(group)]
         self.stats = GroupStats()
         self._world = world
 
@@ -117,6 +121,7 @@ class GroupLoop:
         """Take over a rule's state, if the group has that rule."""
         for index, mine in enumerate(self.runs):
             if mine.key == run.key:
+                run.group = self.group.key
                 self.runs[index] = run
                 return True
         return False
