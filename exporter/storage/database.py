@@ -231,11 +231,21 @@ class Database:
 
     def _log_blocks(self, name: Log, groups: list[tuple[Group, bytes | None]] | None) -> list[Block]:
         if groups is None:
-            return self._reached(lambda: self._reader.stored(name), [])
+            stored = self._reached(lambda: self._reader.stored(name), None)
+            if stored == []:
+                self._reached(lambda: self._look_again(name), None)
+            return stored or []
         found: list[Block] = []
         for group, data in groups:
             found += self._grown_blocks(name, group, data)
         return found
+
+    def _look_again(self, gone: Log) -> None:
+        """A log has nothing any more: the process that tends the store has sealed it, and others may be new."""
+        blocks, logs = self._store.blocks(), self._store.logs()
+        with self._lock:
+            self._catalog.remove((), [gone])
+            self._catalog.add(blocks, [name for name in logs if name != gone])
 
     def _grown_blocks(self, name: Log, group: Group, data: bytes | None) -> list[Block]:
         if data is not None:

@@ -305,6 +305,21 @@ def _no_damage(name: tuple[object, ...], reason: str, data: bytes) -> None:
     pytest.fail(f"{name}: {reason}")
 
 
+def test_one_that_looks_in_sees_what_the_one_that_tends_seals_meanwhile(lasting_url: str, opened: Open) -> None:
+    fleet = Fleet()
+    database = opened(lasting_url)
+    fleet.run(database, 100)
+    assert database.flush()
+    beside = opened(lasting_url, tends=False)
+    fleet.run(database, 400)
+    assert database.settle()
+    assert everything(database) == fleet.said
+    seen = everything(beside)
+    assert {name: list(said)[:480] for name, said in seen.items()} == {
+        name: list(said)[:480] for name, said in fleet.said.items()
+    }
+
+
 def test_two_fleets_share_a_redis_by_their_names(request: pytest.FixtureRequest) -> None:
     url = request.getfixturevalue("redis_server").url
     fleets = [Fleet(seed=1), Fleet(seed=2)]
