@@ -109,7 +109,7 @@ OpenManager is running. Ctrl-C stops it.
   Metrics to scrape     {exporter}/api/prometheus/metrics
   Grafana datasource    {exporter}/api/prometheus
   Alerts and rules      {alerter}/
-  Break something       curl -d '{{"scenario":"cpu-saturation","server":"web-01"}}' {exporter}/api/scenarios
+  Break something       curl -d '{{"type":"cpu-saturation","targets":["web-01"]}}' {exporter}/api/scenarios
 
   {_needed("Slack", ("SLACK_WEBHOOK_URL",))}
   {_needed("Datadog", ("DATADOG_API_KEY", "DD_API_KEY"))}
