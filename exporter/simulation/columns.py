@@ -14,7 +14,7 @@ from exporter.model import Column, Exemplar, Family, SeriesIndex, Server, format
 from exporter.simulation import counters as c
 from exporter.simulation.load import Load
 from exporter.simulation.model import State
-from exporter.simulation.noise import Floats, bits, normal
+from exporter.simulation.noise import Floats, bits, normal, uniform
 
 _SYSTEM_SHARE = 1.0 / 12.0  # of the disk work that goes to the system disk beside a data disk
 _PAGE = 4096
@@ -22,6 +22,9 @@ _FAILED_CLASS = 6  # the latency class of failed requests: up to half a second
 # requests by method and status: how many of a thousand, and how much longer than the mean they take
 _KINDS = (("GET", "200", 760, 0.93), ("POST", "200", 220, 1.265), ("GET", "404", 20, 0.745))
 _FAILED = ("GET", "500")
+_NEVER = ("POST", "500"), ("GET", "503")  # counted from 0, as an instrumented server does
+_INTERFACES = "eth0", "eth1"  # eth1 stands by
+_BOOT_PERCENT = 17.0, 4.0  # of /boot: the least, and how much more it may be
 
 
 def _turns() -> Floats:
@@ -48,6 +51,7 @@ class _Present:
     indexes: dict[str, SeriesIndex]
     core_row: NDArray[np.int64]  # for each core, its server's row
     core_first: NDArray[np.int64]  # for each present server, its first core
+    boot_place: NDArray[np.int64]  # where each present server's /boot stands among the other mounts
     two_disks: NDArray[np.int64]  # rows of servers with a data disk, among the present ones
 
 
@@ -61,6 +65,8 @@ class Columns:
         self._core_keys = load.key("cpu/cores")[:, 0]
         self._swap_key = load.key("swap")[:, 0]
         self._trace_key = load.key("trace")[:, 0]
+        once = np.zeros(1, dtype=np.int64)
+        self._boot_used = _BOOT_PERCENT[0] + _BOOT_PERCENT[1] * uniform(load.key("disk/boot")[:, 0], once)
         self._memory = np.array([server.memory_bytes for server in self._servers], dtype=np.float64)
         swapped = bits(self._swap_key, np.zeros(1, dtype=np.int64)) % np.uint64(64)
         self._swap = np.where(swapped < 24, swapped.astype(np.float64) * 256 * _PAGE, 0.0)
@@ -124,7 +130,8 @@ class Columns:
         def both(main: Floats, system: Floats) -> Floats:
             return np.insert(main, second, system[second])
 
-        add(cat.DISK_USAGE, np.round(both(state.disk[rows, tick], state.system_disk[rows, tick]), 3))
+        used = np.insert(state.disk[rows, tick], second, state.system_disk[rows, tick][second])
+        add(cat.DISK_USAGE, np.round(np.insert(used, there.boot_place, self._boot_used[rows]), 3))
         for family, number, unit in (
             (cat.DISK_READ_BYTES, c.READ_SECTORS, c.SECTOR),
             (cat.DISK_WRITE_BYTES, c.WRITE_SECTORS, c.SECTOR),
@@ -143,7 +150,7 @@ class Columns:
             (cat.RECEIVE_ERRORS, c.RX_ERRORS),
             (cat.TRANSMIT_DROPS, c.TX_DROPS),
         ):
-            add(family, count[:, number])
+            add(family, np.stack((count[:, number], np.zeros(len(count))), axis=1).ravel())
 
     def _add_requests(self, add: Callable[..., None], mean_s: Floats, count: Floats) -> None:
         classes = count[:, : c.CLASSES].copy()
@@ -152,7 +159,7 @@ class Columns:
         whole, rest = np.divmod(answered, 1000.0)
         kinds = whole * _PER_THOUSAND + _TURNS[:, rest.astype(np.int64)]
         add(cat.REQUEST_DURATION, np.round(np.outer(mean_s, [kind[3] for kind in _KINDS]), 5).ravel())
-        add(cat.REQUESTS, np.concatenate((kinds, failed[None])).T.ravel())
+        add(cat.REQUESTS, np.concatenate((kinds, failed[None], np.zeros((len(_NEVER), len(failed))))).T.ravel())
         classes[:, _FAILED_CLASS] += failed
         add(cat.REQUEST_LATENCY, np.cumsum(classes, axis=1).ravel(), "_bucket")
         add(cat.REQUEST_LATENCY, np.round((classes * np.array(c.TYPICAL_S)).sum(axis=1), 3), "_sum")
@@ -176,8 +183,10 @@ class Columns:
         rows = np.flatnonzero(np.frombuffer(up, dtype=np.bool_))
         servers = [self._servers[row] for row in rows]
         cores = np.array([server.cores for server in servers], dtype=np.int64)
+        mounts = np.array([1 if server.mount == "/" else 2 for server in servers], dtype=np.int64)
         return _Present(
             rows=rows,
+            boot_place=np.cumsum(mounts) - mounts + 1,
             indexes={index.metric: index for index in _indexes(servers)},
             core_row=np.repeat(rows, cores),
             core_first=np.concatenate(([0], np.cumsum(cores)[:-1])).astype(np.int64)[: len(rows)],
@@ -198,10 +207,12 @@ def _indexes(servers: Sequence[Server]) -> list[SeriesIndex]:
         return SeriesIndex(family, family.name + suffix, ("server", *labels), tuple(rows))
 
     each: list[tuple[str, ...]] = [(name,) for name in names]
-    mounts = [(s.name, mount) for s in servers for mount in (("/",) if s.mount == "/" else ("/", s.mount))]
+    mounts = [
+        (s.name, mount) for s in servers for mount in (("/", "/boot") if s.mount == "/" else ("/", "/boot", s.mount))
+    ]
     devices = [(s.name, device) for s in servers for device in (("sda",) if s.mount == "/" else ("sda", "sdb"))]
     kinds = [(name, *kind[:2]) for name in names for kind in _KINDS]
-    requests = [(name, *kind) for name in names for kind in (*(kind[:2] for kind in _KINDS), _FAILED)]
+    requests = [(name, *kind) for name in names for kind in (*(kind[:2] for kind in _KINDS), _FAILED, *_NEVER)]
     bounds = [*map(format_value, c.BOUNDS_S), "+Inf"]
     plain = (
         *(cat.LOAD_1M, cat.LOAD_5M, cat.LOAD_15M, cat.CONTEXT_SWITCHES, cat.BOOT_TIME),
@@ -217,7 +228,10 @@ def _indexes(servers: Sequence[Server]) -> list[SeriesIndex]:
         *(index(family, (), each) for family in plain),
         index(cat.DISK_USAGE, ("mount",), mounts),
         *(index(family, ("device",), devices) for family in disks),
-        *(index(family, ("interface",), [(name, "eth0") for name in names]) for family in network),
+        *(
+            index(family, ("interface",), [(name, card) for name in names for card in _INTERFACES])
+            for family in network
+        ),
         index(cat.SERVICE_UP, ("service",), [(s.name, service) for s in servers for service in s.services]),
         index(cat.REQUEST_DURATION, ("method", "status"), kinds),
         index(cat.REQUESTS, ("method", "status"), requests),

@@ -30,7 +30,7 @@ SPLIT = 21  # counters that the cascade splits
 RX_ERRORS, TX_DROPS, FAILURES = range(21, 24)  # rare events
 ALL = 24
 
-_FLAKY = (0.35, 0.35, 1.0)  # the part of the servers that know each rare event at all
+_FLAKY = (0.3, 0.3, 0.35)  # the part of the servers that know each rare event at all
 _BURSTS_A_DAY = np.array([3.0, 11.0, 5.0])  # sizes of a day's bursts of rare events, times the server's own
 _DISK_BURST_CHANCE = 0.05
 # deviation of the logarithm of the noise of each activity and of the mean size of its operations, by scale

@@ -35,7 +35,7 @@ _WANDERS = (
     (Scale.TICK, 2 * _MINUTE, 0.03, 0.03),
 )
 _KNEE, _ROOM = 66.0, 9.0  # a healthy server is given work until it nears 75 % and not more
-_SPIKE_CHANCE = 0.012
+_SPIKE_CHANCE = 0.01
 LATENCY_SHAPE = 3.0  # log-logistic: deviation of the logarithm 0.6, p99 / p50 = 4.6
 MEAN_OF_MEDIAN = float((np.pi / LATENCY_SHAPE) / np.sin(np.pi / LATENCY_SHAPE))
 
@@ -114,7 +114,7 @@ class Load:
         slow, quick, white = self._cpu_keys
         noise = 1.4 * wander(slow, t_ms, 20 * _MINUTE) + 1.2 * wander(quick, t_ms, _MINUTE) + 0.7 * normal(white, tick)
         chance = uniform(self._spike, tick)
-        spike = np.where(chance < _SPIKE_CHANCE, 6.0 + 14.0 * chance / _SPIKE_CHANCE, 0.0)
+        spike = np.where(chance < _SPIKE_CHANCE, 8.0 + 24.0 * (chance / _SPIKE_CHANCE) ** 2, 0.0)
         busy: Floats = np.clip(expected + noise * (0.35 + expected / 60.0) + spike, 0.4, 99.4)
         return busy
 

@@ -24,7 +24,7 @@ Effects = Callable[[Indices], Sequence[Effect]]
 Offsets = Callable[[int], Floats]
 """What failures before a block have added to each counter since boot (or taken from it). Shape (n, ALL)."""
 
-_HISTORY_BLOCKS = c.BLOCKS  # an hour: what load 15 remembers of before is under 2 %
+HISTORY_BLOCKS = 2 * c.BLOCKS  # two hours: what load 15 remembers of before is under 0.04 %
 _DAY_BLOCKS = DAY_MS // c.BLOCK_MS
 
 
@@ -120,8 +120,8 @@ class Model:
         """Everything about some blocks of one hour."""
         ends = self.ends(first_block, blocks)
         effects = self.effects(ends)
-        history = _HISTORY_BLOCKS * self.per_block
-        demand, cpu = self._demand_and_cpu(first_block - _HISTORY_BLOCKS, blocks + _HISTORY_BLOCKS)
+        history = HISTORY_BLOCKS * self.per_block
+        demand, cpu = self._demand_and_cpu(first_block - HISTORY_BLOCKS, blocks + HISTORY_BLOCKS)
         threads = running(self.load.cores, cpu)
         demand, cpu = np.ascontiguousarray(demand[:, history:]), np.ascontiguousarray(cpu[:, history:])
         day = first_block // _DAY_BLOCKS

@@ -11,7 +11,7 @@ from exporter.simulation.counters import BLOCK_MS, BLOCKS
 from exporter.simulation.fleet import shipped_roles
 from exporter.simulation.incidents import IncidentLog, Plan, effects_on
 from exporter.simulation.load import Load
-from exporter.simulation.model import Model, State
+from exporter.simulation.model import HISTORY_BLOCKS, Model, State
 from exporter.simulation.pattern import Pattern
 from exporter.simulation.roles import Roles
 
@@ -75,8 +75,8 @@ class Simulator:
         """A state with this time in it, and the number of its tick."""
         self._follow_incidents()
         tick = t_ms // self._model.tick_ms - 1
-        if tick < BLOCKS * self._per_block:
-            raise ValueError(f"time {t_ms} ms: must be at least two hours after 1970 began")
+        if tick < 2 * HISTORY_BLOCKS * self._per_block:
+            raise ValueError(f"time {t_ms} ms: must be at least five hours after 1970 began")
         block = tick // self._per_block
         if self._kept is None or not self._kept[0] <= block < self._kept[1]:
             first = block // blocks * blocks
