@@ -9,6 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from exporter.duration import parse_duration
+from exporter.host.services import parse_check
 from exporter.settings import Section
 
 _ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
@@ -86,6 +87,23 @@ class Fleet(Section, frozen=True):
             raise ValueError(f"interval {self.interval!r}: must be between 1s and 1h")
 
 
+class Host(Section, frozen=True):
+    """The machine it runs on."""
+
+    server: Annotated[str, Meta(description="the label server of the machine; its host name if empty")] = ""
+    services: Annotated[
+        dict[str, str],
+        Meta(description="what tells that a service runs: process:NAME or tcp:PORT", extra={"file_only": True}),
+    ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for service, check in self.services.items():
+            try:
+                parse_check(check)
+            except ValueError as err:
+                raise ValueError(f"service {service!r}: {err}") from None
+
+
 class Compression(Section, frozen=True):
     """What baseline + delta may leave out. 0 is lossless."""
 
@@ -112,6 +130,7 @@ class Config(Section, frozen=True):
     storage: Storage = Storage()
     inventory: Inventory = Inventory()
     fleet: Fleet = Fleet()
+    host: Host = Host()
     compression: Compression = Compression()
     alerter: Alerter = Alerter()
     source: Annotated[

@@ -42,9 +42,7 @@ class Source:
 def open_source(config: Config) -> Iterator[Source]:
     """The source that is configured. Raises SettingsError if it cannot be opened."""
     if config.source == "host":
-        from exporter.host import Host
-
-        yield Source(Host(environment=config.fleet.environment))
+        yield Source(_host(config))
         return
     from exporter.inventory.database import InventoryUnavailable
     from exporter.inventory.inventory import Inventory
@@ -55,6 +53,14 @@ def open_source(config: Config) -> Iterator[Source]:
         raise SettingsError(f"inventory.url: {err}") from None
     with closing(inventory):
         yield _simulated(config, inventory)
+
+
+def _host(config: Config) -> Maker:
+    from exporter.host.machine import Host
+    from exporter.host.services import parse_check
+
+    services = {service: parse_check(check) for service, check in config.host.services.items()}
+    return Host(config.host.server or None, config.fleet.environment, services)
 
 
 def _simulated(config: Config, inventory: Inventory) -> Source:

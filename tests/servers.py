@@ -240,3 +240,15 @@ class Servers:
             url=url,
             cwd=Path("/"),
         )
+
+    def node_exporter(self, *options: str) -> Running:
+        """A node_exporter of this machine, seeing every interface, device and mount."""
+        port = free_port()
+        command = [
+            binary("prometheus-node-exporter", "node_exporter"),
+            f"--web.listen-address=127.0.0.1:{port}",
+            *("--collector.diskstats.device-exclude=^$", "--collector.filesystem.mount-points-exclude=^$"),
+            *options,
+        ]
+        url = f"http://127.0.0.1:{port}"
+        return self.start(command, port, lambda: answers(f"{url}/metrics"), url=url)

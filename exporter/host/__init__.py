@@ -1,0 +1,1 @@
+"""The machine it runs on, in the catalogue's families."""
