@@ -17,7 +17,7 @@ from pathlib import Path
 
 from aiohttp import web as aiohttp_web
 
-from exporter import readings
+from exporter import readings, rule_thresholds
 from exporter.analysis.analyst import Analyst
 from exporter.config import Config, host_and_port
 from exporter.duration import parse_duration
@@ -132,10 +132,18 @@ class House:
             self.published()
 
     async def check(self, _slot: float) -> None:
-        """Say in the log what does not work."""
+        """Say in the log what does not work; learn which thresholds the rules name."""
+        if self.config.compression.threshold_percent:
+            await asyncio.get_running_loop().run_in_executor(None, self._protect)
         for found in self.checks():
             if not found.ok:
                 log.warning("health check failed check=%s detail=%s", found.name, found.detail)
+
+    def _protect(self) -> None:
+        try:
+            self.database.protect(rule_thresholds.of_alerter(self.config.alerter.url))
+        except (OSError, ValueError, LookupError, TypeError) as err:
+            log.warning("thresholds of the rules are not known, those known before hold err=%s", err)
 
     async def clean(self, slot: float) -> None:
         """Expire old samples."""
@@ -184,7 +192,7 @@ class House:
 @contextlib.contextmanager
 def _opened(config: Config) -> Iterator[House]:
     try:
-        store = open_store(config.storage.url)
+        store = open_store(config.storage.url, _fleet_name(config))
     except UnusableStore as err:
         raise SettingsError(f"storage.url: {str(err).removeprefix('storage.url: ')}") from None
     interval_ms = parse_duration(config.fleet.interval)
@@ -196,6 +204,12 @@ def _opened(config: Config) -> Iterator[House]:
         ThreadPoolExecutor(1, "tick") as threads,
     ):
         yield House(config, source, database, Live(), threads)
+
+
+def _fleet_name(config: Config) -> str:
+    """Keeps fleets apart that share a Redis."""
+    name = config.external_labels.get("cluster", "default")
+    return f"{name}-{socket.gethostname()}" if config.source == "host" else name
 
 
 @contextlib.contextmanager

@@ -62,7 +62,9 @@ class Storage(Section, frozen=True):
     )
 
     def __post_init__(self) -> None:
-        _known_scheme(self.url, ("sqlite:///", "redis://", "rediss://", "memory:"))
+        _known_scheme(
+            self.url, ("sqlite:///", "redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "memory:")
+        )
 
 
 class Inventory(Section, frozen=True):

@@ -41,8 +41,8 @@ class Database:
     `append` and `ingest` only encode; a thread of its own brings the frames to the store, and they stay in memory
     until it has acknowledged them. Whether the store is there or not, what was appended can be selected.
     `interval_ms` is the fleet's tick. `protected` maps metrics to the thresholds that `threshold_percent` must not
-    move values across. A store has one database that `tends` it: seals and expires. A command that looks in or imports
-    beside a running exporter does not.
+    move values across; until they are known (None), nothing is left out. A store has one database that `tends` it:
+    seals and expires. A command that looks in or imports beside a running exporter does not.
     """
 
     def __init__(
@@ -64,7 +64,7 @@ class Database:
         self._reader = Reader(
             store, self._cache, self._limits.sealed_bytes, lambda: self._writer.keeps_away, self._damaged
         )
-        self._dead_band = DeadBand(threshold_percent, dict(protected or {}))
+        self._dead_band = DeadBand(threshold_percent, protected)
         run = secrets.token_hex(4)
         self._imports = Imports(run, self._grown)
         self._head = Head(run, interval_ms, self._dead_band, self._imports, self._grown)

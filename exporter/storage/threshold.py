@@ -17,11 +17,12 @@ class DeadBand:
     """Repeats a gauge's last kept value while the true one is within `percent` of it.
 
     Never a counter or a histogram; never across a protected threshold of its metric (a rule's `> 80` sees the same
-    side); never a NaN or an infinity; never the values that open a group. `largest_percent` is the largest error
+    side), and nothing at all while `protected` is None, not known yet; never a NaN or an infinity; never the values
+    that open a group. `largest_percent` is the largest error
     made, relative to the true value; it never exceeds `percent`.
     """
 
-    def __init__(self, percent: float, protected: Mapping[str, Sequence[float]]) -> None:
+    def __init__(self, percent: float, protected: Mapping[str, Sequence[float]] | None) -> None:
         self.percent = percent
         self.largest_percent = 0.0
         self.protected = protected
@@ -33,7 +34,8 @@ class DeadBand:
 
     def kept(self, index: SeriesIndex, values: Samples, *, exact: bool) -> Samples:
         """The values to store in place of these. With `exact`, these, to start from anew."""
-        if not self.applies(index):
+        protected = self.protected
+        if protected is None or not self.applies(index):
             return values
         before = self._kept.get(index.metric)
         result = values.copy()
@@ -41,7 +43,7 @@ class DeadBand:
             with np.errstate(invalid="ignore", over="ignore"):
                 error = np.abs(values - before)
                 near = error <= self.percent / 100 * np.minimum(np.abs(values), np.abs(before))
-            for threshold in self.protected.get(index.metric, ()):
+            for threshold in protected.get(index.metric, ()):
                 near &= np.sign(values - threshold) == np.sign(before - threshold)
             result[near] = before[near]
             self._note(error[near], values[near])
