@@ -119,10 +119,11 @@ def accepting(checks: Iterable[TcpCheck], timeout_s: float) -> dict[ServiceCheck
     with selectors.DefaultSelector() as selector, contextlib.ExitStack() as opened:
         for check, sock in _connecting(checks, opened):
             selector.register(sock, selectors.EVENT_WRITE, check)
-        while selector.get_map() and (left := deadline - time.monotonic()) > 0:
-            for key, _ in selector.select(left):
+        # whoever answered counts, however late this thread gets to look
+        while selector.get_map() and (ready := selector.select(max(deadline - time.monotonic(), 0.0))):
+            for key, _ in ready:
                 selector.unregister(key.fileobj)
-                out[key.data] = _connected(key.fileobj)
+                out[key.data] = connected(key.fileobj)
     return out
 
 
@@ -135,7 +136,7 @@ def _connecting(checks: Iterable[TcpCheck], opened: contextlib.ExitStack) -> Ite
             yield check, sock
 
 
-def _connected(sock: Any) -> bool:
+def connected(sock: Any) -> bool:
     """Whether the socket has a peer, and one other than itself: loopback lets a port call itself."""
     try:
         other: bool = sock.getpeername() != sock.getsockname()

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import logging
+import socket
+import subprocess
+import sys
 import time
 from collections import namedtuple
 from pathlib import Path
@@ -55,6 +58,7 @@ def test_every_series_is_of_the_server_that_was_named() -> None:
     snapshot = Host("db-7", "staging").at(T_MS)
     assert snapshot.t_ms == T_MS
     assert {row[0] for column in snapshot.columns for row in column.index.rows} == {"db-7"}
+    assert {column.index.rows[0][0] for column in Host().at(T_MS).columns} == {server_name(socket.gethostname())}
     assert values(snapshot)["server_info"] == {("host", "staging", "false"): 1.0}
 
 
@@ -131,6 +135,17 @@ def test_counters_never_fall_and_move_when_there_is_work(tmp_path: Path) -> None
     assert switches > 0
 
 
+def test_counters_of_32_bits_go_on_where_they_would_start_again() -> None:
+    asked: list[object] = []
+
+    def disks(**how: object) -> dict[str, Any]:
+        asked.append(how["nowrap"])
+        return {}
+
+    Host(psutil=machine(disk_io_counters=disks, net_io_counters=disks)).at(T_MS)
+    assert asked == [True, True]
+
+
 def test_usage_is_since_boot_at_first_and_since_the_last_tick_then() -> None:
     boot, later = Times(30, 10, 50, 10, 5), Times(33, 10, 57, 10, 5)
     host = Host(psutil=machine(cpu_times=answering([boot, boot], [later, boot], [later, boot])))
@@ -190,6 +205,12 @@ def test_a_file_system_that_cannot_be_read_hides_no_other(tmp_path: Path) -> Non
 
     parts = [Partition("/dev/sdb1", str(tmp_path), "ext4", "")]
     host = Host(psutil=machine(disk_partitions=answering(parts), disk_usage=usage))
+    assert set(values(host.at(T_MS))["disk_usage_percent"]) == {("/",)}
+
+
+def test_a_mount_that_cannot_be_looked_at_hides_no_other() -> None:
+    parts = [Partition("/dev/sdb1", "/" + "x" * 5000, "ext4", "")]  # no system has names as long
+    host = Host(psutil=machine(disk_partitions=answering(parts)))
     assert set(values(host.at(T_MS))["disk_usage_percent"]) == {("/",)}
 
 
@@ -298,6 +319,17 @@ def test_a_machine_without_disks_and_networks_has_no_such_families() -> None:
     assert not any(
         name.startswith(("disk_read", "disk_write", "network")) for name in values(Host(psutil=nothing).at(T_MS))
     )
+
+
+def test_without_proc_there_is_still_a_snapshot() -> None:
+    code = (
+        "import psutil; psutil.PROCFS_PATH = '/nonexistent'\n"
+        "from exporter.host.machine import Host\n"
+        "print(*[column.index.metric for _ in range(2) for column in Host('x').at(0).columns])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert {"openmanager_server_info", "openmanager_cpu_load_average_1m"} <= set(said)
+    assert "openmanager_memory_total_bytes" not in said
 
 
 def test_a_tick_takes_less_than_ten_milliseconds() -> None:

@@ -15,7 +15,7 @@ import pytest
 from exporter.config import Config
 from exporter.config import Host as HostConfig
 from exporter.host.machine import Host
-from exporter.host.services import ProcessCheck, ServiceCheck, TcpCheck, accepting, parse_check
+from exporter.host.services import ProcessCheck, ServiceCheck, TcpCheck, accepting, connected, parse_check
 from exporter.source import open_source
 from tests.host.machines import T_MS, machine, values
 from tests.servers import Servers, wait_until
@@ -108,6 +108,20 @@ def test_ports_that_never_answer_cost_a_tick_one_patience_together() -> None:
     assert found == {**dict.fromkeys(silent, False), alive: True}
 
 
+def test_a_port_that_answers_counts_however_late_the_answer_is_seen() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        check = TcpCheck(listening.getsockname()[1])
+        assert accepting([check], 0.0) == {check: True}
+
+
+def test_a_port_that_calls_itself_accepts_nothing() -> None:
+    """Loopback gives a caller any free port, and so now and then the one it calls."""
+    with socket.socket() as alone:
+        alone.bind(("127.0.0.1", 0))
+        alone.connect(alone.getsockname())
+        assert not connected(alone)
+
+
 @pytest.fixture
 def sleeper(tmp_path: Path) -> str:
     """A program with a name of its own; longer than the 15 characters that the kernel keeps."""
@@ -131,6 +145,23 @@ def test_a_process_is_up_while_one_of_its_name_lives(sleeper: str) -> None:
         wait_until(lambda: up(host)["sleeper"] == 1.0, "the next process to be seen")
         process.kill()
     assert up(host)["sleeper"] == 0.0
+
+
+def test_the_process_table_is_read_only_for_what_is_not_known_to_run(sleeper: str) -> None:
+    reads: list[int] = []
+
+    def table() -> Iterator[psutil.Process]:
+        reads.append(1)
+        return psutil.process_iter()
+
+    with subprocess.Popen([sleeper, "60"]) as process:
+        wait_until(lambda: psutil.Process(process.pid).name() == Path(sleeper).name, "the program to run")
+        host = Host(services={"sleeper": ProcessCheck(Path(sleeper).name)}, psutil=machine(process_iter=table))
+        assert [up(host)["sleeper"] for _ in range(3)] == [1.0] * 3
+        assert len(reads) == 1
+        process.kill()
+    assert up(host)["sleeper"] == 0.0
+    assert len(reads) == 2
 
 
 def test_a_service_nobody_may_know_of_is_absent_not_down(sleeper: str) -> None:
