@@ -132,7 +132,11 @@ async def browser() -> AsyncIterator[Page]:
                 listening.cancel()
         finally:
             process.terminate()
-            await process.wait()
+            try:
+                await asyncio.wait_for(process.wait(), 5)
+            except TimeoutError:
+                process.kill()
+                await process.wait()
 
 
 async def _tab(session: aiohttp.ClientSession, profile: Path) -> str:
