@@ -21,7 +21,7 @@ from aiohttp import web as aiohttp_web
 
 from alerter import alertmanager_api, page, receivers, rulefile, self_watch, telemetry, web
 from alerter.board import Board
-from alerter.config import Config, host_and_port
+from alerter.config import Config
 from alerter.datasource import Datasource
 from alerter.delivery import Delivery
 from alerter.dispatch import Policy
@@ -42,6 +42,7 @@ from alerter.rules import AlertRule, Group, RuleFileError
 from alerter.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
 from alerter.silences import Silences
 from alerter.state import Happened, Keeper, Store, StoreError
+from exporter.common_settings import host_and_port
 from exporter.duration import parse_duration
 from exporter.model import Labels
 

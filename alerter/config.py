@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import re
-from typing import Annotated, Literal
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from alerter.rulepaths import DEFAULT_PATTERN
+from exporter.common_settings import Log, host_and_port, known_scheme
 from exporter.duration import parse_duration
 from exporter.settings import Section
 
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
 _FILE_ONLY = {"file_only": True}
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """`127.0.0.1:3002` as its two parts; `:3002` listens everywhere. Raises ValueError."""
-    match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65_535:
-        raise ValueError(f"listen address {address!r}: must be HOST:PORT with a port up to 65535")
-    return match["host"].strip("[]") or "0.0.0.0", int(match["port"])  # noqa: S104 (asked for by the user)
-
-
-def _known_scheme(url: str, *schemes: str) -> None:
-    if not url.startswith(schemes):
-        raise ValueError(f"URL {url.split('@')[-1]!r}: must start with {' or '.join(schemes)}")
 
 
 def _duration(name: str, text: str, least_ms: int = 0) -> int:
@@ -48,7 +34,7 @@ class Web(Section, frozen=True):
     def __post_init__(self) -> None:
         host_and_port(self.listen_address)
         if self.external_url:
-            _known_scheme(self.external_url, "http://", "https://")
+            known_scheme(self.external_url, "http://", "https://")
 
     @property
     def link(self) -> str:
@@ -58,22 +44,13 @@ class Web(Section, frozen=True):
         return (self.external_url or f"http://{shown}:{port}").rstrip("/")
 
 
-class Log(Section, frozen=True):
-    """How it logs, on standard error."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
-    ] = "info"
-    format: Annotated[Literal["logfmt", "json"], Meta(description="logfmt or json")] = "logfmt"
-
-
 class State(Section, frozen=True):
     """Where alerts, what receivers were told, silences and history are kept."""
 
     url: Annotated[str, Meta(description="sqlite:///PATH, redis://… or rediss://…")] = "sqlite:///data/alerter.db"
 
     def __post_init__(self) -> None:
-        _known_scheme(self.url, "sqlite:///", "redis://", "rediss://")
+        known_scheme(self.url, "sqlite:///", "redis://", "rediss://")
 
 
 class Datasource(Section, frozen=True):
@@ -83,7 +60,7 @@ class Datasource(Section, frozen=True):
     timeout: Annotated[str, Meta(description="longest time for one query, a Prometheus duration")] = "30s"
 
     def __post_init__(self) -> None:
-        _known_scheme(self.url, "http://", "https://")
+        known_scheme(self.url, "http://", "https://")
         _duration("timeout", self.timeout, 1)
 
 
@@ -94,7 +71,7 @@ class RemoteWrite(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if self.url:
-            _known_scheme(self.url, "http://", "https://")
+            known_scheme(self.url, "http://", "https://")
 
 
 class Evaluation(Section, frozen=True):
@@ -200,7 +177,7 @@ class Alertmanager(Section, frozen=True):
 
     def __post_init__(self) -> None:
         if self.url:
-            _known_scheme(self.url, "http://", "https://")
+            known_scheme(self.url, "http://", "https://")
 
 
 class Config(Section, frozen=True):

@@ -19,7 +19,8 @@ from aiohttp import web as aiohttp_web
 
 from exporter import readings, rule_thresholds
 from exporter.analysis.analyst import Analyst
-from exporter.config import Config, host_and_port
+from exporter.common_settings import host_and_port
+from exporter.config import Config
 from exporter.duration import parse_duration
 from exporter.failures import SimulatedFailures
 from exporter.model import Snapshot

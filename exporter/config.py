@@ -2,31 +2,15 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Literal
 
 import msgspec
 from msgspec import Meta
 
+from exporter.common_settings import Log, host_and_port, known_scheme
 from exporter.duration import parse_duration
 from exporter.host.services import parse_check
 from exporter.settings import Section
-
-_ADDRESS = re.compile(r"(?P<host>\[[0-9a-fA-F:.]+\]|[^:\[\]]*):(?P<port>[0-9]{1,5})")
-
-
-def host_and_port(address: str) -> tuple[str, int]:
-    """`127.0.0.1:3001` as its two parts; `:3001` listens everywhere. Raises ValueError."""
-    match = _ADDRESS.fullmatch(address)
-    if match is None or int(match["port"]) > 65_535:
-        raise ValueError(f"listen address {address!r}: must be HOST:PORT with a port up to 65535")
-    return match["host"].strip("[]") or "0.0.0.0", int(match["port"])  # noqa: S104 (asked for by the user)
-
-
-def _known_scheme(url: str, schemes: tuple[str, ...]) -> None:
-    if not url.startswith(schemes):
-        shown = url.split("@")[-1]
-        raise ValueError(f"URL {shown!r}: must start with {' or '.join(schemes)}")
 
 
 class WebConfig(Section, frozen=True):
@@ -45,15 +29,6 @@ class Web(Section, frozen=True):
         host_and_port(self.listen_address)
 
 
-class Log(Section, frozen=True):
-    """How it logs, on standard error."""
-
-    level: Annotated[
-        Literal["debug", "info", "warning", "error"], Meta(description="debug, info, warning or error")
-    ] = "info"
-    format: Annotated[Literal["logfmt", "json"], Meta(description="logfmt or json")] = "logfmt"
-
-
 class Storage(Section, frozen=True):
     """Where samples are kept."""
 
@@ -62,8 +37,8 @@ class Storage(Section, frozen=True):
     )
 
     def __post_init__(self) -> None:
-        _known_scheme(
-            self.url, ("sqlite:///", "redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "memory:")
+        known_scheme(
+            self.url, "sqlite:///", "redis://", "rediss://", "redis+cluster://", "rediss+cluster://", "memory:"
         )
 
 
@@ -73,7 +48,7 @@ class Inventory(Section, frozen=True):
     url: Annotated[str, Meta(description="sqlite:///PATH or postgresql://…")] = "sqlite:///data/inventory.db"
 
     def __post_init__(self) -> None:
-        _known_scheme(self.url, ("sqlite:///", "postgresql://"))
+        known_scheme(self.url, "sqlite:///", "postgresql://")
 
 
 class Fleet(Section, frozen=True):
@@ -121,7 +96,7 @@ class Alerter(Section, frozen=True):
     url: Annotated[str, Meta(description="base URL of the alerter")] = "http://127.0.0.1:3002"
 
     def __post_init__(self) -> None:
-        _known_scheme(self.url, ("http://", "https://"))
+        known_scheme(self.url, "http://", "https://")
 
 
 class Config(Section, frozen=True):

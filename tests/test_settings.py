@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from exporter.config import Config, host_and_port
+from exporter.common_settings import host_and_port
+from exporter.config import Config
 from exporter.settings import SettingsError, add_flags, load, secret, settings
 
 
