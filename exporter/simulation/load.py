@@ -34,7 +34,7 @@ _WANDERS = (
     (Scale.BLOCK, 15 * _MINUTE, 0.04, 0.03),
     (Scale.TICK, 2 * _MINUTE, 0.03, 0.03),
 )
-_KNEE, _ROOM = 66.0, 9.0  # a healthy server is given work until it nears 75 % and not more
+_KNEE, _ROOM = 62.0, 9.0  # a healthy server is given work until it nears 71 %: warnings begin at 75
 _SPIKE_CHANCE = 0.01
 LATENCY_SHAPE = 3.0  # log-logistic: deviation of the logarithm 0.6, p99 / p50 = 4.6
 MEAN_OF_MEDIAN = float((np.pi / LATENCY_SHAPE) / np.sin(np.pi / LATENCY_SHAPE))
@@ -48,7 +48,7 @@ def queueing(busy: Floats) -> Floats:
 
 
 def limited(percent: Floats) -> Floats:
-    """A percentage that nears 75 and does not pass it, for what a scheduler keeps from filling up."""
+    """A percentage that nears 71 and does not pass it, for what a scheduler keeps from filling up."""
     over = np.maximum(percent - _KNEE, 0.0)
     kept: Floats = np.minimum(percent, _KNEE) + _ROOM * np.tanh(over / _ROOM)
     return kept
@@ -80,6 +80,7 @@ class Load:
         self._idle = np.array([[role.cpu_idle] for role in self.roles])
         self.slope = (np.array([[role.cpu] for role in self.roles]) - self._idle) * tuned
         self.requests = np.array([[role.requests] for role in self.roles]) * self.size
+        self.capacity = self.requests * (100.0 - self._idle) / self.slope  # requests per second that take all cores
         self._white_sd = np.minimum(np.sqrt(3.0 / (self.requests * 15.0)), 0.2)
         busy = limited(self._idle + self.slope) / 100.0
         response = np.array([[role.response_ms / 1000.0] for role in self.roles])

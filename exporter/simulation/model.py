@@ -14,6 +14,7 @@ from exporter.simulation import counters as c
 from exporter.simulation.boots import boot_days
 from exporter.simulation.effects import Effect, Kind, drawn, summed, times
 from exporter.simulation.gauges import Memory, Space, load_averages, running
+from exporter.simulation.hardware import throttle
 from exporter.simulation.load import MEAN_OF_MEDIAN, Load, Scale
 from exporter.simulation.noise import Floats, Indices
 from exporter.simulation.pattern import DAY_MS
@@ -177,6 +178,8 @@ class Model:
         serving = summed(shape, effects, Kind.SERVICE_DOWN) < 0.5
         wanted = (gains[:, : c.CLASSES].sum(axis=1) * demand * serving)[rows]
         failed = np.floor(wanted * np.minimum(summed(shape, effects, Kind.ERRORS)[rows], 1.0))
+        refused = np.ceil(wanted - self.load.capacity[rows] * self.tick_ms / 1000.0)  # for want of cores
+        failed = np.where(demand[rows] > 1.0, np.maximum(failed, refused), failed)
         classes = c.latency_classes(self._median(cpu, effects)[rows])
         changed = gains[rows]
         upto = np.floor(np.cumsum(classes, axis=1) * np.floor(wanted - failed)[:, None] + 1e-6)
@@ -188,6 +191,7 @@ class Model:
         changed[:, c.RX_PACKETS : c.TX_BYTES + 1] = np.floor(
             changed[:, c.RX_PACKETS : c.TX_BYTES + 1] * network[:, None]
         )
+        throttle(changed, self.tick_ms / 1000.0)
         changed[:, c.SWITCHES] = np.floor(changed[:, c.SWITCHES] * demand[rows])
         lost = np.floor(summed(shape, effects, Kind.LOSS)[rows] * self.tick_ms / 1000.0)
         changed[:, c.RX_ERRORS] += lost
