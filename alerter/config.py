@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta
 
 from alerter.rulepaths import DEFAULT_PATTERN
-from exporter.common_settings import Log, host_and_port, known_scheme
+from exporter.common_settings import Log, host_and_port, known_scheme, passwords_in
 from exporter.duration import parse_duration
 from exporter.settings import Section
 
@@ -200,11 +200,4 @@ class Config(Section, frozen=True):
 
     def passwords(self) -> tuple[str, ...]:
         """Those that stand in URLs: no log line may hold them."""
-        urls = (self.state.url, self.datasource.url, self.remote_write.url, self.alertmanager.url)
-        return tuple(password for url in urls if (password := _password(url)))
-
-
-def _password(url: str) -> str:
-    """What stands between the first colon and the last @ of a URL's authority."""
-    user, at, _ = url.partition("//")[2].rpartition("@")
-    return user.partition(":")[2] if at else ""
+        return passwords_in(self.state.url, self.datasource.url, self.remote_write.url, self.alertmanager.url)

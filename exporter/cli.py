@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     command: Callable[[Config], int] = flags.command
     try:
         config = load(Config, flags, os.environ)
-        logs.configure(config.log.level, config.log.format)
+        logs.configure(config.log.level, config.log.format, config.passwords())
         return command(config)
     except SettingsError as err:
         print(f"openmanager-exporter: {err}", file=sys.stderr)

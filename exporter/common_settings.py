@@ -26,6 +26,12 @@ def known_scheme(url: str, *schemes: str) -> None:
         raise ValueError(f"URL {url.split('@')[-1]!r}: must start with {' or '.join(schemes)}")
 
 
+def passwords_in(*urls: str) -> tuple[str, ...]:
+    """The passwords in URLs: what stands between the first colon and the last @ of their authority."""
+    users = (url.partition("//")[2].rpartition("@")[0] for url in urls)
+    return tuple(password for user in users if (password := user.partition(":")[2]))
+
+
 class Log(Section, frozen=True):
     """How it logs, on standard error."""
 

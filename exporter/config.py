@@ -7,7 +7,7 @@ from typing import Annotated, Literal
 import msgspec
 from msgspec import Meta
 
-from exporter.common_settings import Log, host_and_port, known_scheme
+from exporter.common_settings import Log, host_and_port, known_scheme, passwords_in
 from exporter.duration import parse_duration
 from exporter.host.services import parse_check
 from exporter.settings import Section
@@ -116,3 +116,7 @@ class Config(Section, frozen=True):
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this fleet to the outside", extra={"file_only": True})
     ] = msgspec.field(default_factory=lambda: {"cluster": "openmanager-v5"})
+
+    def passwords(self) -> tuple[str, ...]:
+        """Those that stand in URLs: no log line may hold them."""
+        return passwords_in(self.storage.url, self.inventory.url, self.alerter.url)
