@@ -183,7 +183,7 @@ async def test_a_reader_that_does_not_read_holds_little_and_gets_the_latest() ->
         assert stats.skipped > 200
         read = bytearray()
         async with asyncio.timeout(20):
-            while b'"seq":398' not in read[-5_000:]:
+            while b'"seq":398' not in read:
                 read += await reader.read(1 << 20)
         assert b'"seq":398' in read
         assert b'"seq":390' not in read
