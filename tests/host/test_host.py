@@ -174,16 +174,17 @@ def test_usage_is_a_percentage_even_where_the_kernel_takes_time_back(times: list
 
 
 def test_each_file_system_is_there_once_and_none_is_an_image_or_a_file(tmp_path: Path) -> None:
-    data, again, hosts = tmp_path / "data", tmp_path / "data-again", tmp_path / "hosts"
-    data.mkdir()
-    again.mkdir()
+    hosts = tmp_path / "hosts"
     hosts.touch()
+    for name in ("data", "data-again", "snap", "cd"):
+        (tmp_path / name).mkdir()
+    data, again, snap, cd = (tmp_path / name for name in ("data", "data-again", "snap", "cd"))
     parts = [
         Partition("/dev/sdb1", str(again), "ext4", ""),
         Partition("/dev/sdb1", str(data), "ext4", ""),
         Partition("/dev/sda1", str(hosts), "ext4", ""),
-        Partition("/dev/loop3", str(data), "ext4", ""),
-        Partition("/dev/sdc", str(data), "squashfs", ""),
+        Partition("/dev/loop3", str(snap), "ext4", ""),
+        Partition("/dev/sr0", str(cd), "iso9660", ""),
     ]
     seen = values(Host(psutil=machine(disk_partitions=answering(parts))).at(T_MS))
     assert set(seen["disk_usage_percent"]) == {("/",), (str(data),)}
