@@ -22,7 +22,7 @@ _FAILED_CLASS = 6  # the latency class of failed requests: up to half a second
 # requests by method and status: how many of a thousand, and how much longer than the mean they take
 _KINDS = (("GET", "200", 760, 0.93), ("POST", "200", 220, 1.265), ("GET", "404", 20, 0.745))
 _FAILED = ("GET", "500")
-_NEVER = ("POST", "500"), ("GET", "503")  # counted from 0, as an instrumented server does
+_NEVER = ("POST", "500"), ("GET", "503"), ("POST", "503")  # counted from 0, as an instrumented server does
 _INTERFACES = "eth0", "eth1"  # eth1 stands by
 _BOOT_PERCENT = 17.0, 4.0  # of /boot: the least, and how much more it may be
 

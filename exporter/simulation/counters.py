@@ -34,8 +34,8 @@ _FLAKY = (0.3, 0.3, 0.35)  # the part of the servers that know each rare event a
 _BURSTS_A_DAY = np.array([3.0, 11.0, 5.0])  # sizes of a day's bursts of rare events, times the server's own
 _DISK_BURST_CHANCE = 0.05
 # deviation of the logarithm of the noise of each activity and of the mean size of its operations, by scale
-_ACTIVITY_SD = ((0.03, 0.10, 0.10, 0.02, 0.02), (0.03, 0.20, 0.15, 0.02, 0.02), (0.05, 0.45, 0.20, 0.03, 0.03))
-_SIZE_SD = ((0.02, 0.02, 0.01, 0.01), (0.05, 0.05, 0.02, 0.02), (0.30, 0.25, 0.04, 0.04))
+_ACTIVITY_SD = ((0.03, 0.10, 0.10, 0.02, 0.02), (0.03, 0.20, 0.15, 0.02, 0.02), (0.05, 0.45, 0.20, 0.02, 0.02))
+_SIZE_SD = ((0.02, 0.02, 0.01, 0.01), (0.05, 0.05, 0.02, 0.02), (0.30, 0.25, 0.03, 0.03))
 
 
 def latency_classes(median_s: Floats) -> Floats:

@@ -28,19 +28,23 @@ class Memory:
         once = np.zeros(1, dtype=np.int64)
         self._wander, self._quick, self._cycle = load.key("memory/slow"), load.key("memory"), load.key("memory/cycle")
         tuned = 3.0 * (uniform(load.key("memory/level"), once) - 0.5)
+        self._pattern, self._role_row = load.pattern, load.role_row
         self._level = np.array([[role.memory] for role in load.roles]) + tuned
         self._points = np.array([[role.heap.points] for role in load.roles])
         self._period_ms = np.array([[role.heap.hours * HOUR_MS] for role in load.roles])
         self._period_ms = self._period_ms * (0.8 + 0.4 * uniform(load.key("memory/period"), once))
 
-    def percent(self, demand: Floats, t_ms: Indices) -> Floats:
-        """Percent of memory in use. Shapes (n, m), (m,) -> (n, m)."""
+    def percent(self, t_ms: Indices) -> Floats:
+        """Percent of memory in use. Shape (m,) -> (n, m)."""
+        expected = self._pattern.demand(t_ms)[self._role_row]
         cycle = t_ms / self._period_ms + uniform(self._cycle, np.zeros(1, dtype=np.int64))
         number = np.floor(cycle)
         height = self._points * (0.85 + 0.3 * uniform(self._cycle, number.astype(np.int64)))
         saw = height * (cycle - number) - self._points / 2.0
         drift = 0.7 * wander(self._wander, t_ms, 6 * HOUR_MS) + 0.12 * wander(self._quick, t_ms, HOUR_MS // 4)
-        return np.clip(_below_alarm(self._level + saw + drift + 1.5 * (np.minimum(demand, 1.5) - 0.7)), 2.0, 99.0)
+        return np.clip(
+            _below_alarm(self._level + saw + drift + 1.5 * (np.minimum(expected, 1.5) - 0.7)), 2.0, 99.0
+        )
 
 
 class Space:
@@ -83,6 +87,7 @@ def running(cores: Floats, cpu: Floats) -> Floats:
 def load_averages(threads: Floats, history: int, per_block: int, tick_s: float) -> Floats:
     """Load 1, 5 and 15 as the kernel averages them, exponentially, each block from the `history` ticks before it.
 
+    A queue takes a moment to form: half of what runs or waits came in the interval before.
     threads: shape (n, history + m), m a multiple of per_block. Returns shape (3, n, m).
     """
     n, m = len(threads), threads.shape[1] - history
@@ -93,7 +98,8 @@ def load_averages(threads: Floats, history: int, per_block: int, tick_s: float) 
     averages = np.empty((3, n, blocks, per_block))
     for step in range(history + per_block):
         level *= keep
-        level += (1.0 - keep) * threads[:, starts + step]
+        came = threads[:, starts + step] + threads[:, starts + max(step - 1, 0)]
+        level += (1.0 - keep) * (came / 2.0)
         if step >= history:
             averages[..., step - history] = level
     return averages.reshape(3, n, m)

@@ -81,6 +81,7 @@ class Load:
         self.slope = (np.array([[role.cpu] for role in self.roles]) - self._idle) * tuned
         self.requests = np.array([[role.requests] for role in self.roles]) * self.size
         self.capacity = self.requests * (100.0 - self._idle) / self.slope  # requests per second that take all cores
+        self._jitter = np.array([[role.jitter] for role in self.roles])
         self._white_sd = np.minimum(np.sqrt(3.0 / (self.requests * 15.0)), 0.2)
         busy = limited(self._idle + self.slope) / 100.0
         response = np.array([[role.response_ms / 1000.0] for role in self.roles])
@@ -113,7 +114,9 @@ class Load:
         """Percent of all cores in use."""
         expected = self.expected_cpu(demand)
         slow, quick, white = self._cpu_keys
-        noise = 1.4 * wander(slow, t_ms, 20 * _MINUTE) + 1.2 * wander(quick, t_ms, _MINUTE) + 0.7 * normal(white, tick)
+        z = normal(white, tick)
+        moment = self._jitter * z * (0.5 + 0.15 * z * z)  # mostly little, sometimes much
+        noise = 1.4 * wander(slow, t_ms, 20 * _MINUTE) + 1.2 * wander(quick, t_ms, _MINUTE) + moment
         chance = uniform(self._spike, tick)
         spike = np.where(chance < _SPIKE_CHANCE, 8.0 + 24.0 * (chance / _SPIKE_CHANCE) ** 2, 0.0)
         busy: Floats = np.clip(expected + noise * (0.35 + expected / 60.0) + spike, 0.4, 99.4)

@@ -135,7 +135,7 @@ class Model:
         totals = totals if extra is None else totals + np.cumsum(extra, axis=2)
         written = self._space.written(self._counters, day, today[:, :, 1:])
         disk, system_disk = self._space.percent(written, self._counters.written_per_day())
-        memory = self._memory.percent(demand, ends) * times(cpu.shape, effects, Kind.MEMORY_TIMES)
+        memory = self._memory.percent(ends) * times(cpu.shape, effects, Kind.MEMORY_TIMES)
         absent = summed(cpu.shape, effects, Kind.DOWN) + summed(cpu.shape, effects, Kind.CRASH) >= 0.5
         return State(
             first_ms=int(ends[0]) - self.tick_ms,

@@ -68,6 +68,7 @@ class Role(_Strict, frozen=True):
     weekly: Annotated[float, Meta(ge=0, le=1)] = 1.0
     phase_h: Annotated[float, Meta(ge=-12, le=12)] = 0.0
     heap: Heap = Heap()
+    jitter: Annotated[float, Meta(ge=0, le=10)] = 1.0
     steady: Annotated[float, Meta(ge=0, le=1)] = 0.1
     mount: Annotated[str, Meta(pattern="^/")] = "/"
     depends: tuple[str, ...] = ()
