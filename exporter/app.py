@@ -27,8 +27,9 @@ from exporter.model import Snapshot
 from exporter.promql.engine import Engine
 from exporter.schedule import Job, Priority, Scheduler, latest_slot
 from exporter.settings import SettingsError
-from exporter.source import Source, open_source
+from exporter.source import Source, fleet_name, open_source
 from exporter.storage.database import Database
+from exporter.storage.holding import StoreHeld, held
 from exporter.storage.open import open_store
 from exporter.storage.store import UnusableStore
 from exporter.telemetry import Read, Telemetry, timers
@@ -59,7 +60,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 async def _serve(config: Config) -> None:
     access = _access(config)
     with _listening(config.web.listen_address) as sock, _opened(config) as house:
-        await house.tick(latest_slot(time.time(), house.interval_s))
+        await house.begin(latest_slot(time.time(), house.interval_s))
         scheduler = Scheduler(house.jobs(), now=time.time)
         served = server.build(house.parts(scheduler, access))
         house.published = served.publish_analysis
@@ -113,6 +114,14 @@ class House:
             Job("unified-health-check", 60, Priority.MEDIUM, "check store and inventory", self.check),
             Job("unified-cache-cleanup", 300, Priority.LOW, "let go of what has outlived its retention", self.clean),
         )
+
+    async def begin(self, slot: float) -> None:
+        """Publish the tick of the slot that is going on; it is kept unless an earlier run has kept it."""
+        before = self.database.latest()
+        if before is None or before.t_ms < round(slot * 1000):
+            await self.tick(slot)
+        else:
+            self.live.publish(self.source.maker.at(round(slot * 1000)))
 
     async def tick(self, slot: float) -> None:
         """One snapshot from the source to the store and to everyone who looks."""
@@ -193,11 +202,12 @@ class House:
 @contextlib.contextmanager
 def _opened(config: Config) -> Iterator[House]:
     try:
-        store = open_store(config.storage.url, _fleet_name(config))
+        store = open_store(config.storage.url, fleet_name(config))
     except UnusableStore as err:
         raise SettingsError(f"storage.url: {str(err).removeprefix('storage.url: ')}") from None
     interval_ms = parse_duration(config.fleet.interval)
     with (
+        _held(config),
         open_source(config) as source,
         contextlib.closing(
             Database(store, interval_ms=interval_ms, threshold_percent=config.compression.threshold_percent)
@@ -207,10 +217,14 @@ def _opened(config: Config) -> Iterator[House]:
         yield House(config, source, database, Live(), threads)
 
 
-def _fleet_name(config: Config) -> str:
-    """Keeps fleets apart that share a Redis."""
-    name = config.external_labels.get("cluster", "default")
-    return f"{name}-{socket.gethostname()}" if config.source == "host" else name
+@contextlib.contextmanager
+def _held(config: Config) -> Iterator[None]:
+    """The store, for this process alone. Raises SettingsError."""
+    try:
+        with held(config.storage.url):
+            yield
+    except StoreHeld as err:
+        raise SettingsError(f"storage.url: {err}") from None
 
 
 @contextlib.contextmanager

@@ -73,8 +73,9 @@ def test_a_second_start_continues_whatever_ended_the_first(house: House, end: Ca
     before, kept = counters(house), _samples(api, "openmanager_swap_used_bytes")
     time.sleep(1.2)  # the store has been given the tick that was counted
     end(running)
-    house.exporter()
+    again = house.exporter()
     after = counters(house)
+    assert "refused" not in again.output()
     assert before.keys() == after.keys()
     assert all(after[series] >= before[series] for series in before)
     assert _samples(api, "openmanager_swap_used_bytes") >= kept
