@@ -6,11 +6,14 @@ import argparse
 import os
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 
 from exporter import logs
 from exporter.config import Config
 from exporter.settings import SettingsError, add_flags, load
+from exporter.transfer import commands as transfer
+from exporter.transfer.errors import Unusable
 
 GOOD, FAILED, UNUSABLE = 0, 1, 2
 
@@ -18,12 +21,13 @@ GOOD, FAILED, UNUSABLE = 0, 1, 2
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs a command; 0 is good, 1 a check that failed, 2 input that cannot be used."""
     flags = _parser().parse_args(_with_command(sys.argv[1:] if argv is None else list(argv)))
-    command: Callable[[Config], int] = flags.command
+    command: Command = flags.command
     try:
         config = load(Config, flags, os.environ)
         logs.configure(config.log.level, config.log.format, config.passwords())
-        return command(config)
-    except SettingsError as err:
+        command.run(config, flags)
+        return GOOD
+    except (SettingsError, Unusable) as err:
         print(f"openmanager-exporter: {err}", file=sys.stderr)
         return UNUSABLE
     except BrokenPipeError:  # `… | head`
@@ -31,21 +35,35 @@ def main(argv: Sequence[str] | None = None) -> int:
         return GOOD
 
 
-def _serve(config: Config) -> int:
+def _serve(config: Config, _flags: argparse.Namespace) -> None:
     from exporter.app import serve  # the whole house: only for who serves
 
     serve(config)
-    return GOOD
 
 
-def _check_config(config: Config) -> int:
+def _check_config(config: Config, _flags: argparse.Namespace) -> None:
     print(f"The configuration is good: it would listen on {config.web.listen_address}.")
-    return GOOD
 
 
-_COMMANDS: dict[str, tuple[str, Callable[[Config], int]]] = {
-    "serve": ("make, keep and serve metrics (the default)", _serve),
-    "check-config": ("check flags, environment and configuration file, and stop", _check_config),
+def _no_flags(_parser: argparse.ArgumentParser) -> None:
+    """For commands that have only the settings."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """What a command is for (a line, and perhaps more), what it does, and the flags that only it has."""
+
+    help: str
+    run: Callable[[Config, argparse.Namespace], None]
+    add_flags: Callable[[argparse.ArgumentParser], None] = _no_flags
+
+
+_COMMANDS: dict[str, Command] = {
+    "serve": Command("make, keep and serve metrics (the default)", _serve),
+    "export": Command(transfer.EXPORT_HELP, transfer.export, transfer.add_export_flags),
+    "import": Command(transfer.IMPORT_HELP, transfer.import_, transfer.add_import_flags),
+    "backfill": Command(transfer.BACKFILL_HELP, transfer.backfill, transfer.add_backfill_flags),
+    "check-config": Command("check flags, environment and configuration file, and stop", _check_config),
 }
 
 
@@ -58,10 +76,15 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"%(prog)s {version('openmanager')}")
     commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for name, (text, run) in _COMMANDS.items():
-        command = commands.add_parser(name, help=text, description=text[0].upper() + text[1:] + ".")
-        add_flags(command, Config)
-        command.set_defaults(command=run)
+    for name, command in _COMMANDS.items():
+        line, _, more = command.help.partition("\n")
+        about = f"{line[0].upper()}{line[1:]}.\n{more}".rstrip()
+        one = commands.add_parser(
+            name, help=line, description=about, formatter_class=argparse.RawDescriptionHelpFormatter
+        )
+        command.add_flags(one)
+        add_flags(one, Config)
+        one.set_defaults(command=command)
     return parser
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,12 @@ def open_source(config: Config) -> Iterator[Source]:
         raise SettingsError(f"inventory.url: {err}") from None
     with closing(inventory):
         yield _simulated(config, inventory)
+
+
+def fleet_name(config: Config) -> str:
+    """Keeps fleets apart that share a Redis."""
+    name = config.external_labels.get("cluster", "default")
+    return f"{name}-{socket.gethostname()}" if config.source == "host" else name
 
 
 def _host(config: Config) -> Maker:

@@ -1,0 +1,1 @@
+"""Commands that bring history in, out and before the present; nothing here serves."""

@@ -1,0 +1,7 @@
+"""What stops a command."""
+
+from __future__ import annotations
+
+
+class Unusable(Exception):
+    """What was given cannot be used. The message names the place, the value and the rule, in one line."""
