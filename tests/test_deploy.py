@@ -1,0 +1,91 @@
+"""What is in deploy/ is accepted by the programs it is for, and speaks of what there is."""
+
+from __future__ import annotations
+
+import configparser
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from exporter.promql.ast import VectorSelector, walk
+from exporter.promql.parser import parse
+from exporter.simulation.fleet import make_fleet
+from exporter.simulation.simulator import Simulator
+from tests.servers import binary
+
+DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
+ROOT = DEPLOY.parent
+DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
+
+
+def queries(dashboard: Path) -> list[str]:
+    """Every query of a dashboard, Grafana's variables filled in."""
+    panels = json.loads(dashboard.read_text())["panels"]
+    found = [target["expr"] for panel in panels for target in panel["targets"]]
+    return [query.replace("$__rate_interval", "1m").replace("$server", ".*") for query in found]
+
+
+@pytest.mark.parametrize("name", ["prometheus.yml"])
+def test_promtool_accepts_the_configuration_and_its_rules(name: str) -> None:
+    ran = subprocess.run(
+        [binary("promtool"), "check", "config", str(DEPLOY / name)], capture_output=True, text=True, check=False
+    )
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+
+
+def test_both_prometheus_configurations_load_every_shipped_rule_file() -> None:
+    shipped = {path.name for path in (ROOT / "rules").glob("*.yml")}
+    for name in ("prometheus.yml", "compose-prometheus.yml"):
+        config = yaml.safe_load((DEPLOY / name).read_text())
+        files = {Path(pattern).name for pattern in config["rule_files"]}
+        assert files in (shipped, {"*.yml"})
+
+
+@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
+def test_every_query_of_a_dashboard_asks_for_metrics_that_there_are(dashboard: Path) -> None:
+    snapshot = Simulator(make_fleet(20), seed=1).at(1_750_000_005_000)
+    known = {column.index.metric for column in snapshot.columns}
+    asked = {
+        part.name for query in queries(dashboard) for part in walk(parse(query)) if isinstance(part, VectorSelector)
+    }
+    assert asked
+    assert asked <= known
+
+
+def test_the_compose_file_runs_commands_and_mounts_files_that_there_are() -> None:
+    services: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yml").read_text())["services"]
+    assert services["exporter"]["command"][0] == "openmanager-exporter"
+    assert services["alerter"]["command"][0] == "openmanager-alerter"
+    mounts = [volume.split(":")[0] for service in services.values() for volume in service.get("volumes", [])]
+    assert all((DEPLOY / mount).exists() for mount in mounts if mount.startswith("."))
+
+
+@pytest.mark.parametrize("service", ["exporter", "alerter"])
+@pytest.mark.parametrize("file", ["compose", "systemd"])
+def test_flags_in_deploy_are_flags_that_there_are(service: str, file: str) -> None:
+    if file == "compose":
+        flags = yaml.safe_load((DEPLOY / "compose.yml").read_text())["services"][service]["command"][1:]
+    else:
+        unit = configparser.ConfigParser(strict=False, interpolation=None)
+        unit.optionxform = str  # type: ignore[assignment,method-assign]  # keys keep their case
+        unit.read(DEPLOY / "systemd" / f"openmanager-{service}.service")
+        flags = unit["Service"]["ExecStart"].replace("'", "").split()[1:]
+    command = "serve" if service == "exporter" else "run"
+    shown = subprocess.run(
+        [sys.executable, "-m", service, command, "--help"], capture_output=True, text=True, check=True, cwd=ROOT
+    ).stdout
+    assert flags
+    assert all(re.match(r"--[a-z.-]+", flag)[0] in shown for flag in flags)  # type: ignore[index]  # None fails too
+
+
+def test_the_image_copies_what_the_package_needs() -> None:
+    text = (DEPLOY / "Dockerfile").read_text()
+    copied = {name for line in text.splitlines() if line.startswith("COPY ") for name in line.split()[1:-1]}
+    assert {"pyproject.toml", "README.md", "LICENSE", "exporter", "alerter", "rules"} <= copied
+    assert all((ROOT / name).exists() for name in copied if not name.startswith(("--", "/")))
