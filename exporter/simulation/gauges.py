@@ -42,9 +42,7 @@ class Memory:
         height = self._points * (0.85 + 0.3 * uniform(self._cycle, number.astype(np.int64)))
         saw = height * (cycle - number) - self._points / 2.0
         drift = 0.7 * wander(self._wander, t_ms, 6 * HOUR_MS) + 0.12 * wander(self._quick, t_ms, HOUR_MS // 4)
-        return np.clip(
-            _below_alarm(self._level + saw + drift + 1.5 * (np.minimum(expected, 1.5) - 0.7)), 2.0, 99.0
-        )
+        return np.clip(_below_alarm(self._level + saw + drift + 1.5 * (np.minimum(expected, 1.5) - 0.7)), 2.0, 99.0)
 
 
 class Space:

@@ -128,7 +128,8 @@ class Model:
         day = first_block // _DAY_BLOCKS
         today = self._counters.ticks(demand, first_block, blocks)
         gains = np.diff(today, axis=2)
-        extra = self._extra(gains, cpu, effects)
+        median = self._median(demand, effects)
+        extra = self._extra(gains, median, effects)
         if extra is not None:
             gains += extra
         totals = self._base(day)[:, :, None] + today[:, :, 1:] + offsets(first_block)[:, :, None]
@@ -146,7 +147,7 @@ class Model:
             disk=np.minimum(drawn(disk, effects, Kind.DISK_TO), 100.0),
             system_disk=system_disk,
             counters=totals,
-            latency_s=_mean_latency(gains, self._median(cpu, effects)),
+            latency_s=_mean_latency(gains, median),
             boot_s=np.repeat(self.boot_days(day)[:, None] * (DAY_MS / 1000.0), len(ends), axis=1),
             up=~absent,
             service_up=summed(cpu.shape, effects, Kind.SERVICE_DOWN) < 0.5,
@@ -154,33 +155,39 @@ class Model:
 
     def surplus(self, first_block: int, blocks: int) -> Floats:
         """What failures add to each counter in each of some blocks of one hour. Shape (n, ALL, blocks)."""
-        demand, cpu = self._demand_and_cpu(first_block, blocks)
+        demand, _ = self._demand_and_cpu(first_block, blocks)
         gains = np.diff(self._counters.ticks(demand, first_block, blocks), axis=2)
-        extra = self._extra(gains, cpu, self.effects(self.ends(first_block, blocks)))
+        effects = self.effects(self.ends(first_block, blocks))
+        extra = self._extra(gains, self._median(demand, effects), effects)
         shape = (*gains.shape[:2], blocks, self.per_block)
         surplus: Floats = np.zeros(shape[:3]) if extra is None else extra.reshape(shape).sum(axis=3)
         return surplus
 
-    def _median(self, cpu: Floats, effects: Sequence[Effect]) -> Floats:
+    def _median(self, demand: Floats, effects: Sequence[Effect]) -> Floats:
+        # of the cpu without the noise of a moment, as on a day without effects: they alone make the difference
+        cpu = self._affected_cpu(self.load.expected_cpu(demand), demand, effects)
         median = self.load.median_latency(cpu)
         if not effects:
             return median
         slowed = median * times(cpu.shape, effects, Kind.LATENCY_TIMES)
         return drawn(slowed * MEAN_OF_MEDIAN, effects, Kind.LATENCY_TO) / MEAN_OF_MEDIAN
 
-    def _extra(self, gains: Floats, cpu: Floats, effects: Sequence[Effect]) -> Floats | None:
-        """What failures add to the gains of each tick; None without one. gains: shape (n, ALL, m)."""
+    def _extra(self, gains: Floats, median_s: Floats, effects: Sequence[Effect]) -> Floats | None:
+        """What failures add to the gains of each tick; None without one.
+
+        gains: shape (n, ALL, m). median_s: of the latency with the effects, shape (n, m).
+        """
         rows = sorted({effect.row for effect in effects})
         if not rows:
             return None
-        shape = cpu.shape
+        shape = median_s.shape
         demand = times(shape, effects, Kind.DEMAND_TIMES)
         serving = summed(shape, effects, Kind.SERVICE_DOWN) < 0.5
         wanted = (gains[:, : c.CLASSES].sum(axis=1) * demand * serving)[rows]
         failed = np.floor(wanted * np.minimum(summed(shape, effects, Kind.ERRORS)[rows], 1.0))
         refused = np.ceil(wanted - self.load.capacity[rows] * self.tick_ms / 1000.0)  # for want of cores
         failed = np.where(demand[rows] > 1.0, np.maximum(failed, refused), failed)
-        classes = c.latency_classes(self._median(cpu, effects)[rows])
+        classes = c.latency_classes(median_s[rows])
         changed = gains[rows]
         upto = np.floor(np.cumsum(classes, axis=1) * np.floor(wanted - failed)[:, None] + 1e-6)
         changed[:, : c.CLASSES] = np.diff(upto, axis=1, prepend=0.0)
