@@ -64,6 +64,8 @@ def test_rubbish_is_refused_with_a_reason(body: bytes, reason: str) -> None:
 @given(st.binary(max_size=300))
 def test_any_bytes_are_read_or_refused(body: bytes) -> None:
     try:
-        decode(body)
-    except RemoteWriteError:
-        return
+        request = decode(body)
+    except RemoteWriteError as err:
+        assert str(err)
+    else:
+        assert all(dict(series.labels)["__name__"] for series in request.series)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -65,13 +64,17 @@ def counters(house: House) -> dict[str, float]:
     return values(page(house.exporter_url + METRICS), "openmanager_network_receive_bytes_total")
 
 
+def telemetry(house: House, name: str) -> float:
+    return values(page(house.exporter_url + METRICS), f"openmanager_exporter_{name}")[""]
+
+
 @pytest.mark.parametrize("end", [Running.kill, Running.stop, Running.interrupt], ids=["kill -9", "SIGTERM", "Ctrl-C"])
 def test_a_second_start_continues_whatever_ended_the_first(house: House, end: Callable[[Running], object]) -> None:
     running = house.exporter()
     api = f"{house.exporter_url}/api/prometheus"
     wait_until(lambda: _samples(api, "openmanager_swap_used_bytes") >= 3, "three ticks kept")
     before, kept = counters(house), _samples(api, "openmanager_swap_used_bytes")
-    time.sleep(1.2)  # the store has been given the tick that was counted
+    wait_until(lambda: telemetry(house, "storage_pending_bytes") == 0, "what was counted to be written")
     end(running)
     again = house.exporter()
     after = counters(house)
@@ -125,14 +128,9 @@ def test_it_ticks_while_redis_is_away_and_keeps_what_it_made(servers: Servers) -
     before = _samples(api, "openmanager_swap_used_bytes")
     wait_until(lambda: _samples(api, "openmanager_swap_used_bytes") >= before + 3, "ticks without Redis")
     servers.redis(port=redis.port)
-    wait_until(
-        lambda: values(page(house.exporter_url + METRICS), "openmanager_exporter_storage_up")[""] == 1, "Redis back"
-    )
-    wait_until(
-        lambda: values(page(house.exporter_url + METRICS), "openmanager_exporter_storage_pending_bytes")[""] == 0,
-        "everything written",
-    )
-    assert values(page(house.exporter_url + METRICS), "openmanager_exporter_storage_samples_lost_total")[""] == 0
+    wait_until(lambda: telemetry(house, "storage_up") == 1, "Redis back")
+    wait_until(lambda: telemetry(house, "storage_pending_bytes") == 0, "everything written")
+    assert telemetry(house, "storage_samples_lost_total") == 0
 
 
 @pytest.mark.parametrize(
@@ -166,6 +164,6 @@ def test_a_redis_that_is_not_there_is_waited_for(servers: Servers) -> None:
     port = free_port()
     house = House(servers, f"redis://:hunter2@127.0.0.1:{port}/0")
     running = house.exporter()
-    assert values(page(house.exporter_url + METRICS), "openmanager_exporter_storage_up")[""] == 0
+    assert telemetry(house, "storage_up") == 0
     assert "hunter2" not in running.output()
     assert "store is away" in running.output()
