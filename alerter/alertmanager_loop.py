@@ -57,9 +57,8 @@ class AlertmanagerLoop:
         for key, state in states.items():
             if state.evaluated_at != t:
                 continue  # its evaluation failed: nothing is sent
-            due, self._sent[key] = sends(
-                state, self._sent.get(key, {}), t, resend_delay_s=self._resend_delay_s, interval_s=interval_s
-            )
+            sent = {labels: min(at, t) for labels, at in self._sent.get(key, {}).items()}  # clocks are put back
+            due, self._sent[key] = sends(state, sent, t, resend_delay_s=self._resend_delay_s, interval_s=interval_s)
             self._waiting += [(key, send) for send in due]
         del self._waiting[:-MOST_WAITING]
         self.stats.waiting = len(self._waiting)

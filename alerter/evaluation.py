@@ -72,7 +72,7 @@ def evaluate(
     found = _found(rule, elements, t, expand, generator_url)
     alerts: dict[Labels, Alert] = {}
     for labels, new in found.items():
-        alerts[labels] = _fired(_continued(before.alerts.get(labels), new), rule, t)
+        alerts[labels] = _fired(_continued(before.alerts.get(labels), new, t), rule, t)
     for labels, old in before.alerts.items():
         if labels not in found and (kept := _missing(old, rule, t)) is not None:
             alerts[labels] = kept
@@ -108,8 +108,11 @@ def alert_labels(rule: AlertRule, element: Element, expand: Expand) -> Labels:
     return tuple(sorted((name, value) for name, value in labels.items() if value))
 
 
-def _continued(old: Alert | None, new: Alert) -> Alert:
-    """The alert as it was with the new value and texts; a resolved one starts anew."""
+def _continued(old: Alert | None, new: Alert, t: float) -> Alert:
+    """The alert as it was with the new value and texts; a resolved one starts anew.
+
+    A clock that was put back must not lengthen `for` by as much: nothing is active since a time to come.
+    """
     if old is None or old.state is AlertState.RESOLVED:
         return new
     return dataclasses.replace(
@@ -117,6 +120,8 @@ def _continued(old: Alert | None, new: Alert) -> Alert:
         value=new.value,
         annotations=new.annotations,
         generator_url=new.generator_url,
+        active_at=min(old.active_at, t),
+        fired_at=None if old.fired_at is None else min(old.fired_at, t),
         keep_firing_since=None,
     )
 

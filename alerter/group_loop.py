@@ -142,6 +142,8 @@ class GroupLoop:
                 log.warning("slots missed group=%s missed=%d", self.group.key, missed)
             if (wait := slot - self._world.now()) > 0:
                 await self._world.sleep(wait)
+            if slot - self._world.now() > self.group.interval_s:
+                continue  # the clock was put back meanwhile: nothing is known of that future
             try:
                 await self.evaluate(slot)
             except Exception:

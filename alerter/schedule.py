@@ -27,6 +27,8 @@ class Slots:
         """The slot to run after `slot`, and how many were missed: those before the latest that has begun."""
         following = slot + self.interval_ms / 1_000
         latest = self.at_or_before(now)
+        if latest + self.interval_ms / 1_000 < slot - 0.001:  # the clock was put back: go by what it says now
+            return round(latest + self.interval_ms / 1_000, 3), 0
         if latest <= following:
             return round(following, 3), 0
         return latest, round((latest - following) * 1_000 / self.interval_ms)

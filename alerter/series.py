@@ -59,14 +59,15 @@ class SeriesLoop:
         self._expired = 0
         self._failures = 0
         self._in_a_row = 0
-        self._held_until = 0.0
+        self._held_since = self._held_until = 0.0
         self._said = ""
 
     async def run(self, query: Query) -> None:
         """Ask and send at every slot, for ever."""
         slot = self._now() // self._interval_s * self._interval_s
         while True:
-            slot = max(slot + self._interval_s, self._now() // self._interval_s * self._interval_s)
+            latest = self._now() // self._interval_s * self._interval_s
+            slot = min(max(slot + self._interval_s, latest), latest + self._interval_s)  # clocks are put back
             await self._sleep(max(0.0, slot + min(_SETTLE_S, self._interval_s / 2) - self._now()))
             try:
                 await self.collect(query, slot)
@@ -94,7 +95,7 @@ class SeriesLoop:
 
     async def send(self) -> None:
         """Send what waits, in pieces, unless the receiver wants to be left alone."""
-        while self._queue and self._now() >= self._held_until:
+        while self._queue and not self._held(self._now()):
             piece = [self._queue[i] for i in range(min(PIECE, len(self._queue)))]
             try:
                 await asyncio.to_thread(self._sink.send, piece)
@@ -107,6 +108,10 @@ class SeriesLoop:
                 log.info("series accepted again receiver=%s", self._name)
             self._in_a_row, self._said = 0, ""
 
+    def _held(self, now: float) -> bool:
+        """Whether the receiver wants to be left alone. A clock that was put back must not lengthen that."""
+        return self._held_since <= now < self._held_until
+
     def _refused(self, err: DeliveryError) -> None:
         self._failures += 1
         self._in_a_row += 1
@@ -115,7 +120,8 @@ class SeriesLoop:
             if err.retryable
             else self._patience.rare_s
         )
-        self._held_until = self._now() + wait_s
+        self._held_since = self._now()
+        self._held_until = self._held_since + wait_s
         self._say(f"series not accepted, {'kept for later' if err.retryable else 'check the settings'} err={err}")
 
     def _say(self, text: str) -> None:

@@ -27,6 +27,11 @@ def test_slots_that_passed_are_counted_and_only_the_latest_is_run(
     assert Slots(15_000, 0).after(slot, now) == (following, missed)
 
 
+@pytest.mark.parametrize(("now", "following"), [(20, 45), (14, 15), (-3_600, -3_585), (31, 45)])
+def test_a_clock_that_was_put_back_does_not_stop_evaluation(now: float, following: float) -> None:
+    assert Slots(15_000, 0).after(30, now) == (following, 0)
+
+
 def test_a_groups_offset_is_its_own_and_always_the_same() -> None:
     groups = [Group(f"g{n}", "f.yml", 15.0, ()) for n in range(50)]
     offsets = [slots(group).offset_ms for group in groups]
