@@ -267,7 +267,10 @@ class App:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self._dirty.wait(), 5)
             self._dirty.clear()
-            await asyncio.to_thread(self.store.flush)
+            try:
+                await asyncio.to_thread(self.store.flush)
+            except Exception:
+                log.exception("state not written")
 
     # -- showing ----------------------------------------------------------------------------------
 

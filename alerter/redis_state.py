@@ -1,6 +1,7 @@
 """State kept in Redis: one hash for each kind, one sorted set for the history, every flush one MULTI.
 
 <prefix>:rule, :told, :silence, :note             hash  key -> msgpack, or text
+<prefix>:mark                                     text, there as long as the rest is
 <prefix>:history                                  zset  score t -> 8-byte sequence number + msgpack
 """
 
@@ -49,8 +50,8 @@ class RedisKeeper:
                     entries[kind, key.decode("utf-8", "replace")] = value
         return entries
 
-    def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> None:
-        """One MULTI … EXEC."""
+    def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> bool:
+        """One MULTI … EXEC. A mark beside the entries tells whether the server was started again without them."""
         with self._said() as client, client.pipeline(transaction=True) as pipe:
             for (kind, key), value in changes.items():
                 if value is None:
@@ -59,8 +60,8 @@ class RedisKeeper:
                     pipe.hset(self._name(kind), key, value)
             if history:
                 pipe.zadd(self._name("history"), {self._unique(line): t for t, line in history})
-            pipe.ping()  # so that an empty write tells whether the server is there
-            pipe.execute()
+            pipe.getset(self._name("mark"), b"1")
+            return pipe.execute()[-1] is not None
 
     def _unique(self, line: bytes) -> bytes:
         return next(self._numbers).to_bytes(_UNIQUE) + line

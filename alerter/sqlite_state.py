@@ -47,7 +47,7 @@ class SqliteKeeper:
             rows = connection.execute("SELECT kind, key, value FROM entries").fetchall()
         return {(Kind(kind), key): value for kind, key, value in rows if kind in kinds}
 
-    def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> None:
+    def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> bool:
         """One transaction."""
         put = [(kind, key, value) for (kind, key), value in changes.items() if value is not None]
         gone = [key for key, value in changes.items() if value is None]
@@ -58,10 +58,11 @@ class SqliteKeeper:
                 connection.executemany("DELETE FROM entries WHERE kind = ? AND key = ?", gone)
                 connection.executemany("INSERT INTO history VALUES (?, ?)", history)
                 connection.execute("COMMIT")
-            except sqlite3.Error:
+            except BaseException:  # whatever it was, an open transaction would lock the file
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
                 raise
+        return True
 
     def history(self, start: float, end: float, limit: int) -> list[bytes]:
         """Newest first."""

@@ -66,8 +66,8 @@ class Keeper(Protocol):
         """Every entry."""
         ...
 
-    def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> None:
-        """Apply the changes and append the history, all or nothing."""
+    def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> bool:
+        """Apply the changes and append the history, all or nothing; False if what was written before is gone."""
         ...
 
     def history(self, start: float, end: float, limit: int) -> list[bytes]:
@@ -112,6 +112,7 @@ class Store:
         self._io = threading.Lock()
         self._loaded = False
         self._up = True
+        self._emptied = False
         self._failures = 0
         self._pruned_at = 0.0
         self.loads = 0  # how often it was read: late, where the keeper was away at the start
@@ -239,13 +240,25 @@ class Store:
             events, self._unwritten = self._unwritten, []
         try:
             if changes or events or not self._up:
-                self._keeper.write(changes, [(event.t, _encode(event)) for event in events])
+                kept = self._keeper.write(changes, [(event.t, _encode(event)) for event in events])
+                self._emptied = self._emptied or not kept
+            if self._emptied:
+                self._write_all()
             self._prune()
-        except StoreError:
+        except BaseException:  # whatever it was: nothing that was not written is forgotten
             with self._lock:
                 self._dirty = {**changes, **self._dirty}
                 self._unwritten = [*events, *self._unwritten]
             raise
+
+    def _write_all(self) -> None:
+        """A keeper that was started again empty gets back what is in memory."""
+        with self._lock:
+            entries = dict(self._entries)
+        if entries:
+            log.info("all of the state written anew entries=%d", len(entries))
+            self._keeper.write(entries, [])
+        self._emptied = False
 
     def _prune(self) -> None:
         now = self._now()

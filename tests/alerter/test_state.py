@@ -161,6 +161,24 @@ def test_what_redis_kept_is_there_once_it_is_reached_and_newer_things_win(server
     assert {key: state.evaluated_at for key, state in store.rules().items()} == {"old": 1.0, "both": 2.0}
 
 
+def test_a_redis_that_was_started_again_empty_gets_everything_back(servers: Servers) -> None:
+    redis = servers.redis()
+    store = Store(RedisKeeper(redis.url), lambda: 1_000.0)
+    store.load()
+    store.put_note("first", "1")
+    store.flush()
+    redis.kill()
+    servers.redis(port=redis.port)
+    store.put_note("second", "2")
+    store.flush()
+    store.flush()  # where the first found the old connection broken
+    store.close()
+    again = Store(RedisKeeper(redis.url), lambda: 1_000.0)
+    again.load()
+    assert (again.note("first"), again.note("second")) == ("1", "2")
+    again.close()
+
+
 def test_a_file_that_cannot_be_used_is_an_error_with_its_place(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("not a folder")
     with pytest.raises(StoreError, match=r"file/state\.db: "):
