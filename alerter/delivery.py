@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 from alerter.board import Board
-from alerter.dispatch import GroupView, Owed, Policy, Told, after_telling, grouped, owed
+from alerter.dispatch import GroupView, Owed, Policy, Told, after_telling, before_telling, grouped, owed
 from alerter.evaluation import ALERT_NAME
 from alerter.inhibition import Known
 from alerter.model import AlertState, DeliveryError, Notification, Receiver, fingerprint
@@ -47,7 +47,8 @@ class Telling:
     @property
     def name(self) -> str:
         """The same for the same telling tried again."""
-        since = self.told.at if self.told else min((alert.active_at for alert in self.message.alerts), default=0.0)
+        since = self.told.at if self.told else 0.0
+        since = since or min((alert.active_at for alert in self.message.alerts), default=0.0)
         return f"{group_name(self.view.labels)}-{self.message.reason}-{since:.3f};"
 
 
@@ -132,7 +133,7 @@ class Delivery:
         for labels, view in views.items():
             if (message := owed(view, self._told.get(labels), self.policy, now)) is None:
                 continue
-            at = max(message.at, self._parked.get(labels, 0.0))
+            at = max(message.at, min(self._parked.get(labels, 0.0), now + self._patience.rare_s))
             if at <= now:
                 queue.append((self._attempts[labels], at, labels))
             else:
@@ -172,12 +173,13 @@ class Delivery:
         views = grouped(known, self.policy, self._muted(known, now))
         self._note_missing(views, now)
         for labels, told in list(self._told.items()):
+            if told.at > now:  # the clock was put back: what follows a message must not wait until then
+                self._told[labels] = told = dataclasses.replace(told, at=now)
             view = views.get(labels, GroupView(labels))
-            if view.alerts or told.firing:
+            if view.alerts or told.firing or told.maybe:
                 views[labels] = dataclasses.replace(view, missing_since=self._missing)
             elif now - told.at > self.policy.group_interval_s:
-                del self._told[labels]
-                self._store.put_told(self.receiver.name, group_name(labels), None)
+                self._keep(labels, None)
         return views
 
     def _kept(self) -> Sequence[Told]:
@@ -187,17 +189,17 @@ class Delivery:
         missing = {
             alert.labels
             for labels, told in self._told.items()
-            for alert in told.firing
+            for alert in (*told.firing, *told.maybe)
             if labels not in views or alert.labels not in views[labels].alerts
         }
-        self._missing = {labels: self._missing.get(labels, now) for labels in missing}
+        self._missing = {labels: min(self._missing.get(labels, now), now) for labels in missing}
 
     # -- one message ------------------------------------------------------------------------------
 
     async def _tell(self, groups: Sequence[Labels]) -> bool:
         """Send what groups are owed now, if anything. False after a pause: all must be worked out anew."""
         if (wait := self._next_send - self._now()) > 0:
-            await self._sleep(wait)
+            await self._sleep(min(wait, self._patience.pace_s))  # the clock may have been put back
         tellings = self._tellings(groups)
         if not tellings:
             return True
@@ -209,7 +211,7 @@ class Delivery:
             return await self._refused(tellings, err)
         except Exception as err:
             log.exception("receiver failed receiver=%s", self.receiver.name)
-            return await self._refused(tellings, DeliveryError(type(err).__name__, retryable=True))
+            return await self._refused(tellings, DeliveryError(type(err).__name__, retryable=True, answered=False))
         return True
 
     def _tellings(self, groups: Sequence[Labels]) -> list[Telling]:
@@ -235,6 +237,7 @@ class Delivery:
 
     async def _send(self, notification: Notification, tellings: Sequence[Telling]) -> None:
         """Send, and record the acceptance; when told to stop meanwhile, see the sending through first."""
+        await self._note_attempt(tellings)
         loop = asyncio.get_running_loop()
         sending = loop.run_in_executor(self._thread, self.receiver.send, notification)
         try:
@@ -248,12 +251,25 @@ class Delivery:
         await asyncio.to_thread(self._store.flush)
         self.stats.sent += 1  # only now: who reads this may count on it after a crash
 
+    async def _note_attempt(self, tellings: Sequence[Telling]) -> None:
+        """Before anything leaves: who is killed now must know later that an end may be owed."""
+        for telling in tellings:
+            self._keep(telling.view.labels, before_telling(telling.view, telling.told, telling.message.alerts))
+        await asyncio.to_thread(self._store.flush)
+
+    def _keep(self, labels: Labels, told: Told | None) -> None:
+        """Told, in memory and in the store."""
+        if told is None:
+            self._told.pop(labels, None)
+        else:
+            self._told[labels] = told
+        self._store.put_told(self.receiver.name, group_name(labels), told)
+
     def _record(self, tellings: Sequence[Telling]) -> None:
         now = self._now()
         for telling in tellings:
             labels = telling.view.labels
-            self._told[labels] = after_telling(telling.view, telling.told, telling.message.alerts, now)
-            self._store.put_told(self.receiver.name, group_name(labels), self._told[labels])
+            self._keep(labels, after_telling(telling.view, self._told.get(labels), telling.message.alerts, now))
             self._attempts.pop(labels, None)
             self._parked.pop(labels, None)
         self._store.happened([self._happened(telling, "accepted", now) for telling in tellings])
@@ -273,6 +289,10 @@ class Delivery:
     async def _refused(self, tellings: Sequence[Telling], err: DeliveryError) -> bool:
         """Note a failure and wait as long as it asks for. News must not shorten a receiver's Retry-After."""
         now = self._now()
+        if err.answered:
+            for telling in tellings:
+                self._keep(telling.view.labels, telling.told)
+            await asyncio.to_thread(self._store.flush)
         self._attempts.update(telling.view.labels for telling in tellings)
         kind = "rate_limited" if err.retry_after_s else "temporary" if err.retryable else "permanent"
         self.stats.failures[kind] += 1

@@ -66,11 +66,15 @@ class Policy:
 
 @dataclass(frozen=True, slots=True)
 class Told:
-    """What a receiver accepted last about a group, at `at`. `firing`: what it believes to be firing."""
+    """What a receiver accepted last about a group, at `at` (0 if nothing yet). `firing`: what it believes to be firing.
+
+    `maybe`: what it may believe to be firing too, because it was sent and no answer came, or none was lived to see.
+    """
 
     group_labels: Labels
     at: float
     firing: tuple[Alert, ...] = ()
+    maybe: tuple[Alert, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,13 +121,13 @@ def grouped(known: Iterable[Known], policy: Policy, muted: Collection[Labels]) -
 
 def owed(view: GroupView, told: Told | None, policy: Policy, now: float) -> Owed | None:
     """The message that the receiver is owed about a group, and from when on; None if it knows all."""
-    before = told.firing if told else ()
+    before = _believed(view, told)
     over = {alert.labels: ended for alert in before if (ended := _over(alert, view, policy, now)) is not None}
     firing = view.firing
     if not before:
         return _first(firing, told, policy)
     assert told is not None
-    resolved = _also_resolved(view, told, policy, over)
+    resolved = _also_resolved(view, told.at, before, policy, over)
     if not firing and len(over) == len(before):
         alerts = tuple(alert for alert in resolved if alert.labels not in view.muted)
         return Owed(now, Reason.RESOLVED, alerts) if alerts else None
@@ -132,6 +136,18 @@ def owed(view: GroupView, told: Told | None, policy: Policy, now: float) -> Owed
     if firing:
         return Owed(told.at + policy.repeat_interval_s, Reason.REPEAT, (*firing, *resolved))
     return None
+
+
+def _believed(view: GroupView, told: Told | None) -> tuple[Alert, ...]:
+    """What the receiver believes to be firing, or may believe and should not."""
+    if told is None:
+        return ()
+    return told.firing + tuple(alert for alert in told.maybe if not _fires(view, alert.labels))
+
+
+def _fires(view: GroupView, labels: Labels) -> bool:
+    alert = view.alerts.get(labels)
+    return alert is not None and alert.state is AlertState.FIRING
 
 
 def _first(firing: tuple[Alert, ...], told: Told | None, policy: Policy) -> Owed | None:
@@ -158,12 +174,14 @@ def _resolved(alert: Alert, at: float) -> Alert:
     return dataclasses.replace(alert, state=AlertState.RESOLVED, resolved_at=at, keep_firing_since=None)
 
 
-def _also_resolved(view: GroupView, told: Told, policy: Policy, over: Mapping[Labels, Alert]) -> tuple[Alert, ...]:
+def _also_resolved(
+    view: GroupView, since: float, before: tuple[Alert, ...], policy: Policy, over: Mapping[Labels, Alert]
+) -> tuple[Alert, ...]:
     """What is over of what was told, and the details of it that came and went since."""
-    identities = {policy.identity(alert.labels) for alert in told.firing}
+    identities = {policy.identity(alert.labels) for alert in before}
     found = dict(over)
     for labels, alert in view.alerts.items():
-        recent = alert.resolved_at is not None and alert.resolved_at > told.at
+        recent = alert.resolved_at is not None and alert.resolved_at > since
         if recent and labels not in found and policy.identity(labels) in identities:
             found[labels] = alert
     return tuple(found[labels] for labels in sorted(found))
@@ -179,11 +197,23 @@ def _news(firing: tuple[Alert, ...], before: tuple[Alert, ...], over: Mapping[La
     return bool(known - lasting)
 
 
+def before_telling(view: GroupView, told: Told | None, alerts: Iterable[Alert]) -> Told | None:
+    """What the receiver may know from the moment on at which a message with these alerts is sent."""
+    known = {alert.labels for alert in (*told.firing, *told.maybe)} if told else set()
+    sent = tuple(alert for alert in alerts if alert.state is AlertState.FIRING and alert.labels not in known)
+    if not sent:
+        return told
+    return dataclasses.replace(told or Told(view.labels, 0.0), maybe=(*(told.maybe if told else ()), *sent))
+
+
 def after_telling(view: GroupView, told: Told | None, alerts: Iterable[Alert], now: float) -> Told:
     """What the receiver knows once it has accepted a message with these alerts."""
     firing = {alert.labels: alert for alert in alerts if alert.state is AlertState.FIRING}
     resolved = {alert.labels for alert in alerts if alert.state is AlertState.RESOLVED}
+    maybe = tuple(
+        alert for alert in (told.maybe if told else ()) if alert.labels not in firing and alert.labels not in resolved
+    )
     for alert in told.firing if told else ():
         if alert.labels not in resolved:
             firing.setdefault(alert.labels, alert)
-    return Told(view.labels, now, tuple(firing[labels] for labels in sorted(firing)))
+    return Told(view.labels, now, tuple(firing[labels] for labels in sorted(firing)), maybe)

@@ -87,13 +87,17 @@ class Notification:
 
 class DeliveryError(Exception):
     """A send failed. `retryable` says whether the same request may succeed later;
-    `retry_after_s` is how long the receiver asked to be left alone, if it did.
+    `retry_after_s` is how long the receiver asked to be left alone, if it did;
+    `answered` is False where it may have accepted all the same, because the request left and no answer came.
     The message never holds a secret."""
 
-    def __init__(self, reason: str, *, retryable: bool, retry_after_s: float | None = None) -> None:
+    def __init__(
+        self, reason: str, *, retryable: bool, retry_after_s: float | None = None, answered: bool = True
+    ) -> None:
         super().__init__(reason)
         self.retryable = retryable
         self.retry_after_s = retry_after_s
+        self.answered = answered
 
 
 class Receiver(Protocol):

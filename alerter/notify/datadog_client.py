@@ -100,7 +100,7 @@ class DatadogClient:
         with Deadline(self._limit_s) as deadline:
             error = self._try(request)
         if error is not None and deadline.passed and error.retryable:
-            error = DeliveryError(f"no answer within {self._limit_s:g} s", retryable=True)
+            error = DeliveryError(f"no answer within {self._limit_s:g} s", retryable=True, answered=False)
         if error is not None:
             raise error
 
@@ -108,12 +108,14 @@ class DatadogClient:
         from datadog_api_client.exceptions import ApiException, OpenApiException
         from urllib3.exceptions import HTTPError
 
+        from alerter.notify.deadline import never_left
+
         try:
             response = request()
         except ApiException as err:
             return self._refusal(err)
         except (HTTPError, OSError) as err:
-            return DeliveryError(f"no connection: {type(err).__name__}", retryable=True)
+            return DeliveryError(f"no connection: {type(err).__name__}", retryable=True, answered=never_left(err))
         except (OpenApiException, ValueError) as err:
             return DeliveryError(self._scrub(f"not sendable: {err}"), retryable=False)
         _drain(response)

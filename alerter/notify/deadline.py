@@ -10,6 +10,7 @@ from typing import Any
 
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NewConnectionError, ProxyError, SSLError
 
 _local = threading.local()
 
@@ -50,6 +51,18 @@ class Deadline:
             self.passed = True
             if self._socket is not None:
                 _shut(self._socket)
+
+
+def never_left(err: BaseException | None) -> bool:
+    """Whether an exchange failed before its request was sent: no connection, or none that is trusted."""
+    for _ in range(8):
+        if err is None:
+            return False
+        if isinstance(err, (NewConnectionError, ConnectTimeoutError, ProxyError, SSLError)):
+            return True
+        inner = next((arg for arg in (*err.args, getattr(err, "reason", None)) if isinstance(arg, BaseException)), None)
+        err = inner or err.__cause__
+    return False
 
 
 def _shut(connected: socket.socket) -> None:

@@ -12,7 +12,7 @@ from urllib3.exceptions import HTTPError
 
 from alerter.model import DeliveryError
 from alerter.notify.answers import CONNECT_S, LIMIT_S, UNPRINTABLE, Answer, Scrubber
-from alerter.notify.deadline import Deadline, obey_deadlines
+from alerter.notify.deadline import Deadline, never_left, obey_deadlines
 
 _MOST_BYTES = 64 * 1024
 
@@ -43,14 +43,17 @@ class Poster:
     def post(self, body: bytes) -> Answer:
         """The answer, whatever its status. Raises DeliveryError, retryable, if there was none."""
         with Deadline(self._limit_s) as deadline:
-            answer, problem = self._try(body)
+            answer, problem, left = self._try(body)
         if answer is None:
             reason = f"no answer within {self._limit_s:g} s" if deadline.passed else problem
-            raise DeliveryError(reason, retryable=True)
+            raise DeliveryError(reason, retryable=True, answered=not left)
         return answer
 
-    def _try(self, body: bytes) -> tuple[Answer | None, str]:
-        """The answer, or what kept it away: the errors themselves quote the URL, so their names must do."""
+    def _try(self, body: bytes) -> tuple[Answer | None, str, bool]:
+        """The answer, or what kept it away and whether the request may have left.
+
+        The errors themselves quote the URL, so their names must do.
+        """
         if self._session is None:
             self._session = _session()
         headers = {"Content-Type": "application/json; charset=utf-8", **self._headers}
@@ -65,11 +68,11 @@ class Poster:
                 auth=_as_it_is,
             )
         except (requests.RequestException, HTTPError, OSError, ValueError) as err:
-            return None, _named(err)
+            return None, _named(err), not never_left(err)
         with response:
             text, complete = _read(response)
             names = {name.lower(): value for name, value in response.headers.items()}
-        return Answer(response.status_code, names, text, complete), ""
+        return Answer(response.status_code, names, text, complete), "", True
 
 
 def _is_url(text: str) -> bool:

@@ -67,7 +67,7 @@ def problem(answer: Answer, scrub: Scrubber, now_s: float) -> DeliveryError | No
         if parsed.get("ok") is False:
             retryable = word in _RETRYABLE_ERRORS
             return _error(answer, word, retryable, now_s)
-        return DeliveryError(f"{answer.status}, but the answer is not Slack's", retryable=True)
+        return DeliveryError(f"{answer.status}, but the answer is not Slack's", retryable=True, answered=False)
     return _error(answer, word, is_temporary(answer.status), now_s)
 
 

@@ -79,6 +79,15 @@ class Request:
     at: float
 
 
+@dataclass(frozen=True)
+class Taking:
+    """An accepted message: when (time.monotonic()), and whether its sender got no answer."""
+
+    body: Any
+    at: float
+    unanswered: bool
+
+
 class FakeReceiver:
     """A web server that accepts what `refusal` finds nothing wrong with, unless its script says otherwise."""
 
@@ -87,6 +96,7 @@ class FakeReceiver:
     def __init__(self, port: int = 0) -> None:
         self.requests: list[Request] = []
         self.accepted: list[Any] = []
+        self.takings: list[Taking] = []
         self._script: deque[Fault] = deque()
         self._closing = threading.Event()
         self._server = ThreadingHTTPServer(("127.0.0.1", port), _handler(self))
@@ -139,6 +149,7 @@ class FakeReceiver:
                 _send(handler, refusal)
                 return
             self.accepted.append(self.parsed(request))
+            self.takings.append(Taking(self.accepted[-1], time.monotonic(), isinstance(fault, Drop)))
         self._act(fault, handler)
 
     def _act(self, fault: Fault | None, handler: BaseHTTPRequestHandler) -> None:

@@ -12,13 +12,14 @@ from hypothesis import strategies as st
 
 from alerter.board import Board
 from alerter.dispatch import Policy
-from alerter.model import DeliveryError
+from alerter.model import DeliveryError, Notification
 from alerter.patience import Patience
 from alerter.state import Store
 from tests.alerter.worlds import Clock, Inbox, delivery, firing, opened, post, resolved
 
 BUSY = DeliveryError("429", retryable=True, retry_after_s=30)
 BROKEN = DeliveryError("500", retryable=True)
+UNANSWERED = DeliveryError("no answer", retryable=True, answered=False)
 REVOKED = DeliveryError("404 no_service", retryable=False)
 
 
@@ -230,6 +231,67 @@ async def test_a_storm_is_told_by_alert_name_and_so_is_its_end(clock: Clock, sto
     assert inbox.said() == ["5000 firing", "5000 firing", "5000 resolved", "5000 resolved"]
     assert [each.group_labels for each in inbox.accepted[:2]] == [(("alertname", "Cold"),), (("alertname", "Hot"),)]
     assert clock.t < 1_010
+
+
+async def test_a_clock_that_was_put_back_delays_no_message(clock: Clock, store: Store) -> None:
+    board, inbox = Board(), Inbox(clock)
+    loop = delivery(inbox, board, store, clock, patience=Patience(pace_s=1.0))
+    post(board, firing())
+    await loop.tell_all()
+    clock.t -= 900
+    post(board, firing(t=100.0), firing("More", t=100.0))
+    await loop.tell_all()
+    assert clock.t <= 102
+    post(board, resolved(t=100.0, at=101.0), firing("More", t=100.0), firing("More", t=100.0, core="1", mount="/"))
+    while len(inbox.accepted) < 4:
+        clock.t = max(clock.t, await loop.tell_all())
+    assert inbox.said() == ["1 firing", "1 firing", "1 resolved", "2 firing"]
+    assert clock.t <= 165
+
+
+async def test_the_end_of_what_may_have_been_told_is_told(clock: Clock, store: Store) -> None:
+    board, inbox = Board(), Inbox(clock, [UNANSWERED, BROKEN])
+    loop = delivery(inbox, board, store, clock)
+    post(board, firing(server="a"), firing(server="b"))
+    await loop.tell_all()
+    post(board, resolved(server="a"), resolved(server="b"))
+    await loop.tell_all()
+    await loop.tell_all()
+    assert [(alert.label["server"], str(alert.state)) for each in inbox.accepted for alert in each.alerts] == [
+        ("a", "resolved")
+    ], "of b nothing was accepted, that was said"
+
+
+async def test_what_may_have_been_told_is_told_again_while_it_fires(clock: Clock, store: Store) -> None:
+    board, inbox = Board(), Inbox(clock, [UNANSWERED])
+    loop = delivery(inbox, board, store, clock)
+    post(board, firing())
+    for _ in range(3):
+        await loop.tell_all()
+    post(board, resolved())
+    await loop.tell_all()
+    assert inbox.said() == ["1 firing", "1 resolved"]
+    assert clock.t < 1_002
+
+
+async def test_the_end_of_what_was_being_told_when_it_was_killed_is_told(tmp_path: Path, clock: Clock) -> None:
+    path, board = tmp_path / "state.db", Board()
+
+    class Killed(BaseException):
+        pass
+
+    class Deadly(Inbox):
+        def send(self, notification: Notification) -> None:
+            super().send(notification)
+            raise Killed
+
+    post(board, firing())
+    deadly, inbox = Deadly(clock), Inbox(clock)
+    with pytest.raises(Killed):
+        await delivery(deadly, board, opened(path, clock), clock).tell_all()
+    post(board, resolved())
+    await delivery(inbox, board, opened(path, clock), clock).tell_all()
+    assert (deadly.said(), inbox.said()) == (["1 firing"], ["1 resolved"])
 
 
 FAULTS = st.lists(st.sampled_from([None, BUSY, BROKEN, REVOKED]), max_size=12)
