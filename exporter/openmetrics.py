@@ -32,6 +32,11 @@ _TYPES = {kind.value: kind for kind in MetricType} | {
 }
 
 
+_Open = tuple[list[bytes], list[bytes], list[int]]
+"""Values, times and line numbers of one series."""
+_MAX_S = 1e12  # beyond the year 30000
+
+
 class OpenMetricsError(ValueError):
     """Text that is not OpenMetrics. The message begins with the line's number."""
 
@@ -111,7 +116,8 @@ class _Reader:
         self._ended = False
         self._families: dict[str, Family] = {}
         self._labels: dict[bytes, Labels] = {}
-        self._open: dict[bytes, tuple[list[bytes], list[bytes], int]] = {}
+        self._open: dict[bytes, _Open] = {}
+        self._last_ms: dict[bytes, int] = {}
         self.samples = 0
 
     def line(self, line: bytes) -> None:
@@ -135,9 +141,10 @@ class _Reader:
         series, rest = line[:end], line[end:].split()
         if end < 1 or len(rest) != 2:
             raise self._error("a sample needs a value and a timestamp in seconds")
-        values, times, _ = self._open.setdefault(series, ([], [], self._number))
+        values, times, numbers = self._open.setdefault(series, ([], [], []))
         values.append(rest[0])
         times.append(rest[1])
+        numbers.append(self._number)
         self.samples += 1
 
     def _comment(self, line: bytes) -> None:
@@ -174,15 +181,21 @@ class _Reader:
         self.samples = 0
         return batch
 
-    def _set(self, series: bytes, values: list[bytes], times: list[bytes], number: int) -> SeriesSet:
-        try:
-            t_ms = np.rint(np.array(times).astype(np.float64) * 1000.0).astype(np.int64)
-            numbers = np.array(values).astype(np.float64)
-        except ValueError as err:
-            raise OpenMetricsError(f"near line {number}: {err}") from None
-        if not np.isfinite(t_ms).all() or (np.diff(t_ms) <= 0).any():
-            raise OpenMetricsError(f"near line {number}: timestamps of {series.decode()} do not increase")
-        return SeriesSet((self._series_labels(series, number),), t_ms, numbers[np.newaxis])
+    def _set(self, series: bytes, values: list[bytes], times: list[bytes], numbers: list[int]) -> SeriesSet:
+        seconds = _floats(times, numbers)
+        in_range = np.abs(seconds) < _MAX_S
+        if not in_range.all():
+            at = int(np.argmin(in_range))
+            raise OpenMetricsError(f"line {numbers[at]}: {_text(times[at])!r} is not a time")
+        t_ms = np.rint(seconds * 1000.0).astype(np.int64)
+        grown = np.diff(t_ms, prepend=self._last_ms.get(series, t_ms[0] - 1)) > 0
+        if not grown.all():
+            at = int(np.argmin(grown))
+            raise OpenMetricsError(
+                f"line {numbers[at]}: timestamps of {series.decode(errors='replace')} do not increase"
+            )
+        self._last_ms[series] = int(t_ms[-1])
+        return SeriesSet((self._series_labels(series, numbers[0]),), t_ms, _floats(values, numbers)[np.newaxis])
 
     def _series_labels(self, series: bytes, number: int) -> Labels:
         known = self._labels.get(series)
@@ -200,6 +213,27 @@ class _Reader:
 
     def _error(self, reason: str) -> OpenMetricsError:
         return OpenMetricsError(f"line {self._number}: {reason}")
+
+
+def _floats(texts: list[bytes], numbers: list[int]) -> Samples:
+    """The numbers of texts that stand in these lines. Raises OpenMetricsError."""
+    try:
+        return np.array(texts).astype(np.float64)
+    except ValueError:
+        at = next(at for at, text in enumerate(texts) if not _is_float(text))
+        raise OpenMetricsError(f"line {numbers[at]}: {_text(texts[at])!r} is not a number") from None
+
+
+def _is_float(text: bytes) -> bool:
+    try:
+        float(text)
+    except ValueError:
+        return False
+    return True
+
+
+def _text(data: bytes) -> str:
+    return data.decode(errors="replace")
 
 
 def _kept_name(family: Family) -> str:

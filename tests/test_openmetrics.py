@@ -81,8 +81,11 @@ def test_exemplars_are_passed_over() -> None:
         ('a{b="1",b="2"} 1 1\n# EOF\n', "line 1: label b occurs twice"),
         ("a{b} 1 1\n# EOF\n", "line 1: label b of a{b} has no value"),
         ("1a 1 1\n# EOF\n", "line 1: 1a has no valid metric name"),
-        ("a one 1\n# EOF\n", "near line 1: could not convert"),
-        ("a 1 2\na 1 1\n# EOF\n", "near line 1: timestamps of a do not increase"),
+        ("a 1 1\na one 2\n# EOF\n", "line 2: 'one' is not a number"),
+        ("a 1 1\na 1 now\n# EOF\n", "line 2: 'now' is not a number"),
+        ("a 1 1\na 1 NaN\n# EOF\n", "line 2: 'NaN' is not a time"),
+        ("a 1 1\na 1 1e300\n# EOF\n", "line 2: '1e300' is not a time"),
+        ("a 1 2\nb 1 1\na 1 1\n# EOF\n", "line 3: timestamps of a do not increase"),
         ("# EOF\na 1 1\n", "line 2: text after # EOF"),
     ],
 )
@@ -118,3 +121,10 @@ def test_promtool_makes_blocks_of_what_is_written(tmp_path: Path) -> None:
         [binary("promtool"), "tsdb", "dump", "blocks"], cwd=tmp_path, capture_output=True, text=True, check=True
     )
     assert len(dumped.stdout.splitlines()) == len(times)
+
+
+def test_a_sample_that_steps_back_is_refused_wherever_a_batch_ends() -> None:
+    text = [b"a 1 1\n", b"a 1 2\n", b"a 1 2\n", b"# EOF\n"]
+    for size in range(1, len(text)):
+        with pytest.raises(OpenMetricsError, match="line 3: timestamps of a do not increase"):
+            list(read(text, batch_samples=size))
