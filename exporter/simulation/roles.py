@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
 from importlib import resources
 from typing import Annotated, Any
 
 import msgspec
-import yaml
 from msgspec import Meta
+
+from exporter.simulation.documents import DocumentError, convert, parse_yaml
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -92,34 +92,21 @@ class Roles(_Strict, frozen=True):
 def load_roles(extra: Sequence[str] = (), place: str = "roles") -> Roles:
     """The shipped roles, with those of further YAML texts added or put in their place. Raises RolesError."""
     shipped = resources.files("exporter.simulation").joinpath("roles.yaml").read_text(encoding="utf-8")
-    tree: dict[str, Any] = parse_yaml(shipped, "roles.yaml")
-    for text in extra:
-        more = parse_yaml(text, place)
-        if not isinstance(more, dict):
-            raise RolesError(f"{place}: expected a mapping with patterns and roles")
-        for part, values in more.items():
-            if part not in tree or not isinstance(values, dict):
-                raise RolesError(f"{place}: {part}: must be the mapping patterns or roles")
-            tree[part] = {**tree[part], **values}
     try:
-        return msgspec.convert(tree, Roles)
-    except msgspec.ValidationError as err:
-        raise RolesError(f"{place}: {located(str(err))}") from None
+        tree: dict[str, Any] = parse_yaml(shipped, "roles.yaml")
+        for text in extra:
+            tree = _added(tree, parse_yaml(text, place), place)
+        for name, role in tree["roles"].items():  # one by one, because the checker's path lacks the names
+            convert(role, Role, f"{place}: roles.{name}")
+        return convert(tree, Roles, place)
+    except DocumentError as err:
+        raise RolesError(str(err)) from None
 
 
-def parse_yaml(text: str, place: str) -> Any:
-    """A YAML text as plain data. Raises RolesError with line and column."""
-    try:
-        return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader))  # noqa: S506 (a safe loader)
-    except yaml.YAMLError as err:
-        mark = getattr(err, "problem_mark", None)
-        where = f"{place}:{mark.line + 1}:{mark.column + 1}" if mark else place
-        raise RolesError(f"{where}: {getattr(err, 'problem', None) or 'not YAML'}") from None
-
-
-def located(message: str) -> str:
-    """msgspec ends a message with its path: put that first, as `roles.web.cpu: …`."""
-    match = re.fullmatch(r"(.*?)(?: - at `\$?\.?(.*)`)?", message, re.DOTALL)
-    if match is None or not match[2]:
-        return message
-    return f"{match[2]}: {match[1]}"
+def _added(tree: dict[str, Any], more: Any, place: str) -> dict[str, Any]:
+    if not isinstance(more, dict):
+        raise DocumentError(f"{place}: must be a mapping with patterns and roles")
+    for part, values in more.items():
+        if part not in tree or not isinstance(values, dict):
+            raise DocumentError(f"{place}: {part}: must be the mapping patterns or roles")
+    return {part: {**tree[part], **more.get(part, {})} for part in tree}

@@ -16,17 +16,17 @@ expect: {alerts: [CriticalCPUUsage]}
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib import resources
-from typing import Annotated, Any
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 
 from exporter.duration import parse_duration
+from exporter.simulation.documents import DocumentError, convert, parse_yaml
 from exporter.simulation.effects import Kind
 from exporter.simulation.faults import FAULTS
-from exporter.simulation.roles import RolesError, located, parse_yaml
 
 _NAME = "^[a-z][a-z0-9-]{0,62}$"
 
@@ -47,7 +47,7 @@ class Phase(_Strict, frozen=True):
     level: Annotated[float, Meta(ge=0, le=1)]
 
     def __post_init__(self) -> None:
-        parse_duration(self.duration)
+        _checked("duration", self.duration)
 
     @property
     def duration_ms(self) -> int:
@@ -89,9 +89,9 @@ class Consequence(_Strict, frozen=True):
     errors: Annotated[float, Meta(ge=0, le=1)] | None = None
 
     def __post_init__(self) -> None:
-        parse_duration(self.after)
+        _checked("after", self.after)
         if not self.effects():
-            raise ValueError("a consequence must name at least one effect")
+            raise ValueError(f"must name at least one of {', '.join(self.__struct_fields__[2:])}")
 
     def effects(self) -> dict[Kind, float]:
         """The effects that were named."""
@@ -132,15 +132,26 @@ class Scenario(_Strict, frozen=True):
         return sum(phase.duration_ms for phase in self.phases)
 
 
-def parse_scenario(text: str, place: str) -> Scenario:
-    """The scenario in a YAML text. Raises ScenarioError."""
+def _checked(key: str, text: str) -> None:
     try:
-        tree: Any = parse_yaml(text, place)
-        return msgspec.convert(tree, Scenario)
-    except RolesError as err:
+        parse_duration(text)
+    except ValueError as err:
+        raise ValueError(f"{key}: {err}") from None
+
+
+def parse_scenario(text: str, place: str, roles: Collection[str] = ()) -> Scenario:
+    """The scenario in a YAML text; it may name these roles only, if any are given. Raises ScenarioError."""
+    try:
+        scenario = convert(parse_yaml(text, place), Scenario, place)
+    except DocumentError as err:
         raise ScenarioError(str(err)) from None
-    except msgspec.ValidationError as err:
-        raise ScenarioError(f"{place}: {located(str(err))}") from None
+    named = {"root.role": scenario.root.role}
+    for number, consequence in enumerate(scenario.propagate.effects):
+        named[f"propagate.effects[{number}].role"] = consequence.role
+    for path, role in named.items():
+        if roles and role is not None and role not in roles:
+            raise ScenarioError(f"{place}: {path}: {role!r}: must be one of {', '.join(roles)}")
+    return scenario
 
 
 def shipped_scenarios() -> Mapping[str, Scenario]:

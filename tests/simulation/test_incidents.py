@@ -12,14 +12,8 @@ from exporter.inventory.inventory import Inventory
 from exporter.simulation.faults import FAULTS
 from exporter.simulation.fleet import make_fleet, shipped_roles
 from exporter.simulation.incidents import IncidentConflict, IncidentLog, envelope, from_row
-from exporter.simulation.scenarios import ScenarioError, parse_scenario, shipped_scenarios
+from exporter.simulation.scenarios import shipped_scenarios
 from tests.simulation.fleets import MONDAY_MS, TICK_MS, a_log, a_simulator, falls, flat, same
-
-VALID = """
-name: tried
-phases: [{name: onset, duration: 1m, level: 1}, {name: recovery, duration: 1m, level: 0}]
-root: {role: web, fault: cpu_spike}
-"""
 
 
 @pytest.mark.parametrize("server", [server.name for server in make_fleet(9)])
@@ -173,30 +167,6 @@ def test_a_longer_incident_has_a_longer_peak_and_the_same_onset() -> None:
     assert at == (0.0, 15_000.0, 1_170_000.0, 1_200_000.0) and level == (0.0, 1.0, 1.0, 0.0)
     short, _ = envelope(scenario, 10_000)
     assert short[-1] == pytest.approx(10_000) and short == tuple(sorted(short))
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        (("name: tried", "name: Tried!"), "x.yaml: name: Expected `str` matching regex"),
-        (("level: 1", "level: 2"), "x.yaml: phases[0].level: Expected `float` <= 1.0"),
-        (("duration: 1m", "duration: 5 minutes"), "x.yaml: phases[0]: not a valid duration string"),
-        (("cpu_spike", "cpu_spice"), "x.yaml: root: fault 'cpu_spice': must be one of cpu_spike, memory_leak"),
-        (("cpu_spike", "cpu_spike, params: {heat: 1}"), "x.yaml: root: params.heat: cpu_spike has percent, latency"),
-        (("root:", "rot:"), "x.yaml: Object"),
-        (("phases: [", "phases: ["), ""),
-        (("role: web", "role: [web"), "x.yaml:4:"),
-        (("name: onset", "name: begin"), "x.yaml: phases[0].name: Expected `str` matching regex"),
-    ],
-)
-def test_a_mistake_in_a_scenario_names_file_place_and_rule(change: tuple[str, str], message: str) -> None:
-    text = VALID.replace(*change)
-    if not message:
-        assert parse_scenario(text, "x.yaml").duration_ms == 120_000
-        return
-    with pytest.raises(ScenarioError) as error:
-        parse_scenario(text, "x.yaml")
-    assert str(error.value).startswith(message) and "\n" not in str(error.value)
 
 
 def test_every_fault_has_a_value_for_each_of_its_effects() -> None:
