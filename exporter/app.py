@@ -63,7 +63,7 @@ async def _serve(config: Config) -> None:
         await house.begin(latest_slot(time.time(), house.interval_s))
         scheduler = Scheduler(house.jobs(), now=time.time)
         served = server.build(house.parts(scheduler, access))
-        house.published = served.publish_analysis
+        house.published, house.forgotten = served.publish_analysis, served.clean
         house.telemetry = Telemetry([timers(scheduler.timers), *house.readings(), readings.web(served.stats)])
         runner = aiohttp_web.AppRunner(served.application, access_log=None, shutdown_timeout=5.0)
         await runner.setup()
@@ -98,6 +98,7 @@ class House:
     threads: ThreadPoolExecutor
     analyst: Analyst = field(default_factory=Analyst)
     published: Callable[[], None] = lambda: None
+    forgotten: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
 
     @property
@@ -156,7 +157,8 @@ class House:
             log.warning("thresholds of the rules are not known, those known before hold err=%s", err)
 
     async def clean(self, slot: float) -> None:
-        """Expire old samples."""
+        """Expire old samples and old answers."""
+        self.forgotten()
         await asyncio.get_running_loop().run_in_executor(self.threads, self.database.expire, round(slot * 1000))
 
     def checks(self) -> tuple[Check, ...]:
@@ -193,6 +195,7 @@ class House:
             access=access,
             analysis=self.analyst.report,
             ingest=self.database.ingest,
+            revision=lambda: self.database.revision,
             failures=SimulatedFailures(incidents, time.time) if incidents is not None else None,
             inventory=self.source.servers if self.source.inventory is not None else None,
             checks=self.checks,

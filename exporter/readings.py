@@ -63,6 +63,11 @@ def web(read: Callable[[], WebStats]) -> Read:
         yield counter("queries_done", "Queries answered.", now.queries.done)
         yield counter("queries_canceled", "Queries whose client went away.", now.queries.cancelled)
         yield counter("queries_refused", "Queries refused because too many waited.", now.queries.refused)
+        yield gauge("query_cache_bytes", "Bytes of answers to range queries kept in memory.", now.cache.bytes)
+        yield counter(
+            "query_cache_hits", "Range queries answered from memory, at least their beginning.", now.cache.hits
+        )
+        yield counter("query_cache_misses", "Range queries evaluated altogether.", now.cache.misses)
         yield gauge("alerter_up", "1 while the alerter answers.", not now.alerter_away)
 
     return metrics

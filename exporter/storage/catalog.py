@@ -13,7 +13,8 @@ from exporter.storage.store import BlockKey, Log
 class Catalog:
     """Names, by metric, and the logs that grow. Not thread-safe: its owner locks.
 
-    `version` changes whenever something is taken away, so that a reader who found a name empty can look again.
+    `version` changes whenever something is taken away or is found in the store, so that a reader who found a name empty
+    can look again. What this process writes leaves it.
     """
 
     def __init__(self) -> None:
@@ -44,9 +45,13 @@ class Catalog:
     def add(self, blocks: Iterable[BlockKey], logs: Iterable[Log] = ()) -> None:
         """Blocks and logs that the store has."""
         for key in blocks:
-            self._blocks[key.metric].add(key)
+            if key not in self._blocks[key.metric]:
+                self._blocks[key.metric].add(key)
+                self.version += 1
         for log in logs:
-            self._logs[log.metric].setdefault(log, None)
+            if log not in self._logs[log.metric]:
+                self._logs[log.metric][log] = None
+                self.version += 1
 
     def remove(self, blocks: Iterable[BlockKey], logs: Iterable[Log]) -> None:
         """They are not there any more."""

@@ -188,6 +188,12 @@ class Database:
         with self._lock:
             return self._latest
 
+    @property
+    def revision(self) -> tuple[int, int, int]:
+        """Differs once the past may read otherwise than before, or could not be read completely: samples that went,
+        were sealed or came from another process, and answers without the store. `append` and `ingest` leave it."""
+        return self._catalog.version, self._partial, self._lost
+
     def _metrics(self, matchers: Sequence[Matcher]) -> list[str]:
         with self._lock:
             names = self._catalog.metrics()
@@ -258,7 +264,8 @@ class Database:
             return read()
         except StoreError as err:
             log.debug("store not read err=%s", err)
-        self._partial += 1
+        with self._lock:
+            self._partial += 1
         return otherwise
 
     # -- the store

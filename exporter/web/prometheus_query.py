@@ -16,25 +16,15 @@ from exporter.web.body import Form
 from exporter.web.parameters import Range, duration_ms, limit, lookback_ms, query_range, required_time_ms, time_ms
 from exporter.web.prometheus_metadata import TRUNCATED
 from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
+from exporter.web.result_cache import Ranges
 from exporter.web.workers import Workers
 
 
-class Engine(Protocol):
+class Engine(Ranges, Protocol):
     """Evaluates PromQL on the calling thread. Raises what exporter.promql.errors lists."""
 
     def instant(
         self, query: str, t_ms: int, *, lookback_ms: int | None = None, cancellation: Cancellation | None = None
-    ) -> Answer: ...
-
-    def range(
-        self,
-        query: str,
-        start_ms: int,
-        end_ms: int,
-        step_ms: int,
-        *,
-        lookback_ms: int | None = None,
-        cancellation: Cancellation | None = None,
     ) -> Answer: ...
 
 
@@ -42,11 +32,15 @@ Evaluate = Callable[[Cancellation], Answer]
 
 
 class Query:
-    """Evaluates on the worker threads. `now` is Unix seconds, `monotonic` any seconds that only grow."""
+    """Evaluates on the worker threads. `now` is Unix seconds, `monotonic` any seconds that only grow.
+
+    Range queries go to `ranges`, which may know some of the answer; to the engine when statistics are asked for.
+    """
 
     def __init__(
         self,
         engine: Engine,
+        ranges: Ranges,
         workers: Workers,
         *,
         now: Callable[[], float],
@@ -54,6 +48,7 @@ class Query:
         timeout_s: float,
     ) -> None:
         self._engine = engine
+        self._ranges = ranges
         self._workers = workers
         self._now = now
         self._monotonic = monotonic
@@ -86,11 +81,12 @@ class Query:
         most = limit(form)
         asked: Range = query_range(form)
         query, lookback = form.get("query"), lookback_ms(form)
+        ranges: Ranges = self._engine if form.get("stats") else self._ranges
         return await self._evaluated(
             request,
             form,
             most,
-            lambda cancellation: self._engine.range(
+            lambda cancellation: ranges.range(
                 query, asked.start_ms, asked.end_ms, asked.step_ms, lookback_ms=lookback, cancellation=cancellation
             ),
         )

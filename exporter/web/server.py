@@ -26,6 +26,7 @@ from exporter.web.prometheus_metadata import Metadata
 from exporter.web.prometheus_query import Engine, Query
 from exporter.web.prometheus_status import Status
 from exporter.web.remote_write import Ingest, RemoteWrite
+from exporter.web.result_cache import ResultCache, ResultCacheStats
 from exporter.web.stream import Hub, StreamStats
 from exporter.web.system import Check, System
 from exporter.web.unified_api import Unified
@@ -38,6 +39,10 @@ def _nothing_simulated() -> None:
     return None
 
 
+def _never_changes() -> object:
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class Parts:
     """What the web room is made of. Times in Unix seconds.
@@ -45,7 +50,8 @@ class Parts:
     telemetry: the process's own families as a page of the given format. analysis: the latest report, None before
     the first. failures: None where nothing is simulated. inventory: JSON-able servers, each with `id`; None: those
     seen in snapshots. ingest: keeps what comes by remote write; None: nothing does. local: whether it listens on
-    loopback only.
+    loopback only. revision: differs once samples of the past may read otherwise than before, or could not all be read;
+    what `ingest` and ticks bring aside.
     """
 
     live: Live
@@ -61,6 +67,7 @@ class Parts:
     analysis: Callable[[], Mapping[str, object] | None] = _nothing_simulated
     failures: Failures | None = None
     ingest: Ingest | None = None
+    revision: Callable[[], object] = _never_changes
     inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
@@ -77,6 +84,7 @@ class WebStats:
 
     page: PageStats
     queries: WorkersStats
+    cache: ResultCacheStats
     stream: StreamStats
     alerter_away: bool
 
@@ -89,12 +97,20 @@ class Web:
     stats: Callable[[], WebStats]
     publish_analysis: Callable[[], None]
     """Tell the stream's clients that there is a new analysis."""
+    clean: Callable[[], None]
+    """Let go of cached answers that are out of date."""
 
 
 def build(parts: Parts) -> Web:
     """Everything that is served, wired together. Starts nothing: that is the runner's."""
     started = parts.now()
     workers = Workers(parts.query_threads)
+    cache = ResultCache(
+        parts.engine,
+        newest_ms=lambda: snapshot.t_ms if (snapshot := parts.live.snapshot()) else None,
+        revision=parts.revision,
+        monotonic=parts.monotonic,
+    )
     alerts = Alerts(parts.alerter_url)
     page = Page(parts.live.snapshot, parts.telemetry, parts.monotonic, parts.interval_s)
     system = System(
@@ -112,7 +128,7 @@ def build(parts: Parts) -> Web:
         parts.live.expect(lambda: {str(of["id"]): (_text(of, "role"), _text(of, "environment")) for of in inventory()})
     rooms = (
         page,
-        Query(parts.engine, workers, now=parts.now, monotonic=parts.monotonic, timeout_s=parts.query_timeout_s),
+        Query(parts.engine, cache, workers, now=parts.now, monotonic=parts.monotonic, timeout_s=parts.query_timeout_s),
         Metadata(parts.samples, workers),
         Status(
             parts.live.snapshot,
@@ -142,13 +158,14 @@ def build(parts: Parts) -> Web:
     for room in rooms:
         application.router.add_routes(room.routes())
     if parts.ingest is not None:
-        application.router.add_routes(RemoteWrite(parts.ingest, workers).routes())
+        application.router.add_routes(RemoteWrite(cache.watched(parts.ingest), workers).routes())
     application.cleanup_ctx.extend([alerts.context, hub.context])
     application.on_cleanup.append(_closing(workers))
     return Web(
         application,
-        lambda: WebStats(page.stats(), workers.stats(), hub.stats(), alerts.away is not None),
+        lambda: WebStats(page.stats(), workers.stats(), cache.stats(), hub.stats(), alerts.away is not None),
         lambda: hub.publish("ai-analysis"),
+        cache.clean,
     )
 
 
