@@ -1,0 +1,250 @@
+"""Range queries beside a real Prometheus: the same data, the same questions over HTTP, by turns."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import http.client
+import json
+import math
+import shutil
+import socket
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.parse
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import orjson
+
+from benchmarks import synthetic
+from benchmarks.figure import Figure
+from benchmarks.process import METRICS, Exporter, exporter
+from benchmarks.synthetic import Stretch
+
+RUNS = 5
+STEPS_S = (15, 60)
+OFF_GRID_MS = 7_300
+CONCURRENT = 64
+QUERIES = (
+    "bench_temperature_celsius",
+    'bench_temperature_celsius{job="api"}',
+    'bench_temperature_celsius{instance=~"host-00[0-4].*"} > 40',
+    "rate(bench_requests_total[5m])",
+    'increase(bench_requests_total{code="500"}[1h])',
+    "irate(bench_requests_total[1m])",
+    "sum(rate(bench_requests_total[5m]))",
+    "sum by (job) (rate(bench_requests_total[5m]))",
+    "sum by (instance) (rate(bench_requests_total[1m]))",
+    "avg by (job) (bench_temperature_celsius)",
+    "quantile by (job) (0.9, bench_temperature_celsius)",
+    "stddev(bench_temperature_celsius)",
+    "topk(5, bench_temperature_celsius)",
+    "count(bench_temperature_celsius > 45)",
+    "max_over_time(bench_temperature_celsius[10m])",
+    "avg_over_time(bench_temperature_celsius[1h])",
+    "quantile_over_time(0.5, bench_temperature_celsius[10m])",
+    "predict_linear(bench_temperature_celsius[30m], 3600)",
+    "histogram_quantile(0.95, sum by (le, job) (rate(bench_latency_seconds_bucket[5m])))",
+    'sum by (job) (rate(bench_requests_total{code=~"5.."}[5m])) / sum by (job) (rate(bench_requests_total[5m]))',
+    "bench_temperature_celsius - bench_temperature_celsius offset 1h",
+    "max_over_time(sum(rate(bench_requests_total[1m]))[10m:1m])",
+)
+INSTANT_SUM = 'sum({__name__=~"bench_.*"})'
+
+
+@dataclass(frozen=True, slots=True)
+class Server:
+    """Who answers, at which port and under which path."""
+
+    port: int
+    path: str
+
+    def ask(self, endpoint: str, **parameters: object) -> tuple[float, bytes]:
+        """Seconds until the last byte of an answer, and the answer. Raises RuntimeError if it is an error."""
+        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=120)
+        with contextlib.closing(connection):
+            connection.connect()
+            started = time.perf_counter()
+            connection.request("GET", f"{self.path}/api/v1/{endpoint}?{urllib.parse.urlencode(parameters)}")
+            response = connection.getresponse()
+            body = response.read()
+            took_s = time.perf_counter() - started
+        if response.status != http.client.OK:
+            raise RuntimeError(f"{endpoint} {parameters}: {response.status} {body[:300]!r}")
+        return took_s, body
+
+
+def figures() -> Iterator[Figure]:
+    """1,000 series over six hours."""
+    yield from _of(1000)
+
+
+def figures_of_many() -> Iterator[Figure]:
+    """10,000 series over six hours."""
+    yield from _of(10_000)
+
+
+def _of(series: int) -> Iterator[Figure]:
+    if not (shutil.which("prometheus") and shutil.which("promtool")):
+        print("prometheus and promtool are not installed: nothing to measure against", file=sys.stderr)
+        return
+    grid_ms = synthetic.STEP_MS
+    stretch = Stretch((int(time.time()) - 7 * 3600) * 1000 // grid_ms * grid_ms)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        text = folder / "history.om"
+        synthetic.write(text, series, stretch)
+        yield from _loaded(folder, text)
+        with (
+            _prometheus(folder) as theirs,
+            exporter(folder, "--fleet.servers", "1") as running,
+        ):
+            ours = Server(running.port, "/api/prometheus")
+            yield from _compared(ours, theirs, stretch, series)
+            yield from _instant(ours, theirs, stretch, series)
+            yield from asyncio.run(_crowded(running, ours, stretch))
+            yield Figure("resident memory after these queries", running.resident_mb(), "MB")
+
+
+def _loaded(folder: Path, text: Path) -> Iterator[Figure]:
+    blocks = ["promtool", "tsdb", "create-blocks-from", "openmetrics", str(text), str(folder / "tsdb")]
+    subprocess.run(blocks, check=True, capture_output=True)
+    started = time.perf_counter()
+    taken = [sys.executable, "-m", "exporter", "import", str(text), "--storage.url", f"sqlite:///{folder}/samples.db"]
+    subprocess.run(taken, check=True, capture_output=True)
+    yield Figure("importing the text", time.perf_counter() - started, "s")
+
+
+@contextlib.contextmanager
+def _prometheus(folder: Path) -> Iterator[Server]:
+    """A Prometheus on the blocks in `tsdb`, that scrapes nothing."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    config = folder / "prometheus.yml"
+    config.write_text("")
+    command = [
+        *("prometheus", f"--config.file={config}", f"--storage.tsdb.path={folder / 'tsdb'}", "--log.level=error"),
+        f"--web.listen-address=127.0.0.1:{port}",
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    server = Server(port, "")
+    try:
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline:
+            with contextlib.suppress(OSError, RuntimeError):
+                server.ask("query", query="1")
+                break
+            time.sleep(0.05)
+        yield server
+    finally:
+        process.terminate()
+        process.wait(20)
+
+
+def _compared(ours: Server, theirs: Server, stretch: Stretch, series: int) -> Iterator[Figure]:
+    ratios: dict[str, float] = {}
+    difference = 0.0
+    for step_s in STEPS_S:
+        for query in QUERIES:
+            a, b, apart = _by_turns(ours, theirs, query, stretch, step_s)
+            name = f"{query} step {step_s}s"
+            ratios[name] = a / b
+            difference = max(difference, apart)
+            yield Figure(f"{name}: {a * 1e3:.1f} ms, Prometheus {b * 1e3:.1f} ms", a / b, "x")
+    about = f"{series:,} series"
+    yield Figure(f"{about}, median of all queries' times by Prometheus'", statistics.median(ratios.values()), "x", 0.5)
+    worst = max(ratios, key=lambda name: ratios[name])
+    yield Figure(f"{about}, worst: {worst}", ratios[worst], "x", 1.0)
+    yield Figure(f"{about}, largest relative difference of a value", difference, "", 1e-9)
+
+
+def _by_turns(ours: Server, theirs: Server, query: str, stretch: Stretch, step_s: int) -> tuple[float, float, float]:
+    """Median seconds of each, and how far their values are apart. Each run asks for slightly other times."""
+    times: tuple[list[float], list[float]] = ([], [])
+    apart = 0.0
+    for run in range(RUNS + 1):
+        moved_ms = OFF_GRID_MS + run * 40
+        asked = {
+            "query": query,
+            "start": (stretch.start_ms + moved_ms) / 1000,
+            "end": (stretch.end_ms - 15_000 + moved_ms) / 1000,
+            "step": step_s,
+        }
+        (a, mine), (b, other) = ours.ask("query_range", **asked), theirs.ask("query_range", **asked)
+        if run == 0:  # both are warm from now on
+            apart = _apart(mine, other, query)
+            continue
+        times[0].append(a)
+        times[1].append(b)
+    return statistics.median(times[0]), statistics.median(times[1]), apart
+
+
+def _apart(mine: bytes, other: bytes, query: str) -> float:
+    """The largest relative difference between two answers' values; infinite where they differ otherwise."""
+    ours, theirs = _rows(mine), _rows(other)
+    if ours.keys() != theirs.keys() or not theirs:
+        print(f"different series: {query}", file=sys.stderr)
+        return math.inf
+    worst = 0.0
+    for name, values in theirs.items():
+        if [t for t, _ in values] != [t for t, _ in ours[name]]:
+            print(f"different times: {query} {name}", file=sys.stderr)
+            return math.inf
+        for (_, a), (_, b) in zip(values, ours[name], strict=True):
+            if a != b:
+                x, y = float(a), float(b)
+                both_nan = math.isnan(x) and math.isnan(y)
+                worst = max(worst, 0.0 if both_nan else abs(x - y) / max(abs(x), abs(y)))
+    return worst
+
+
+def _rows(answer: bytes) -> dict[str, list[tuple[float, str]]]:
+    rows = orjson.loads(answer)["data"]["result"]
+    return {json.dumps(row["metric"], sort_keys=True): row["values"] for row in rows}
+
+
+def _instant(ours: Server, theirs: Server, stretch: Stretch, series: int) -> Iterator[Figure]:
+    times: dict[Server, list[float]] = {ours: [], theirs: []}
+    for run in range(40):
+        for server, found in times.items():
+            found.append(server.ask("query", query=INSTANT_SUM, time=stretch.end_ms / 1000 - 60 + run)[0])
+    goal = 2.0 if series == 1000 else None
+    yield Figure(f"an instant sum over {series:,} series (median)", statistics.median(times[ours]) * 1e3, "ms", goal)
+    yield Figure("the same in Prometheus", statistics.median(times[theirs]) * 1e3, "ms")
+
+
+async def _crowded(running: Exporter, ours: Server, stretch: Stretch) -> list[Figure]:
+    """Range queries all at once, while a page is scraped every 100 ms."""
+    failed, scrapes = 0, []
+    asked = {"start": stretch.start_ms / 1000 + 7, "end": stretch.end_ms / 1000, "step": 60}
+    started = time.perf_counter()
+    loop = asyncio.get_running_loop()
+    loop.set_default_executor(ThreadPoolExecutor(CONCURRENT + 4))
+    queries = [
+        loop.run_in_executor(None, partial(ours.ask, "query_range", query=query, **asked))
+        for query in (QUERIES * CONCURRENT)[:CONCURRENT]
+    ]
+    together = asyncio.gather(*queries)
+    while not together.done():
+        began = time.perf_counter()
+        try:
+            await loop.run_in_executor(None, running.get, METRICS)
+            scrapes.append(time.perf_counter() - began)
+        except (OSError, RuntimeError):
+            failed += 1
+        await asyncio.sleep(max(0.0, 0.1 - (time.perf_counter() - began)))
+    await together
+    took_s = time.perf_counter() - started
+    return [
+        Figure(f"{CONCURRENT} range queries at once", took_s, "s"),
+        Figure(f"scrapes that failed meanwhile, of {len(scrapes) + failed}", failed, "", 0.0),
+        Figure("the longest of these scrapes", max(scrapes, default=math.nan) * 1e3, "ms"),
+    ]
