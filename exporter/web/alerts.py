@@ -18,6 +18,7 @@ log = logging.getLogger(__name__)
 
 _TIMEOUT = aiohttp.ClientTimeout(total=5)
 _MOST_BYTES = 16 << 20
+_WORTH_A_LINE_S = 30.0  # both processes may have been started just now, the alerter a little later
 
 
 class AlerterAway(Exception):
@@ -49,12 +50,16 @@ class Alerts:
     """The alerter's active alerts, asked for every `interval_s` in the background.
 
     Nobody waits for it: `active` and `per_server` are what it said last, nothing once it has been away.
+    monotonic: any seconds that only grow.
     """
 
-    def __init__(self, url: str, interval_s: float = 5.0) -> None:
+    def __init__(self, url: str, monotonic: Callable[[], float], interval_s: float = 5.0) -> None:
         self._url = URL(url)
         self._shown = str(self._url.with_user(None))
+        self._monotonic = monotonic
         self._interval_s = interval_s
+        self._away_since = 0.0
+        self._told = False
         self._session: aiohttp.ClientSession | None = None
         self._listeners: list[Callable[[], None]] = []
         self.active: tuple[ActiveAlert, ...] = ()
@@ -87,20 +92,28 @@ class Alerts:
             await asyncio.sleep(self._interval_s)
 
     async def refresh(self) -> None:
-        """Ask once; an alerter that is away leaves no alerts, and is logged once per absence."""
+        """Ask once; an alerter that is away leaves no alerts, and an absence that lasts is logged once."""
         try:
             status, body = await self.fetch("/api/v1/alerts", ())
             found = _parse(status, body)
         except AlerterAway as err:
-            if self.away is None:
-                log.warning("alerter is away err=%s", err)
-            self.away, found = str(err), ()
+            self._note_absence(str(err))
+            found = ()
         else:
-            self.away = None
+            self.away, self._told = None, False
         if found != self.active:
             self.active = found
             for listener in self._listeners:
                 listener()
+
+    def _note_absence(self, reason: str) -> None:
+        now = self._monotonic()
+        if self.away is None:
+            self._away_since = now
+        self.away = reason
+        if not self._told and now - self._away_since >= _WORTH_A_LINE_S:
+            log.warning("alerter is away err=%s", reason)
+            self._told = True
 
     async def fetch(self, path: str, query: tuple[tuple[str, str], ...]) -> tuple[int, bytes]:
         """Status and body of a GET at the alerter. Raises AlerterAway."""

@@ -111,7 +111,7 @@ def build(parts: Parts) -> Web:
         revision=parts.revision,
         monotonic=parts.monotonic,
     )
-    alerts = Alerts(parts.alerter_url)
+    alerts = Alerts(parts.alerter_url, parts.monotonic)
     page = Page(parts.live.snapshot, parts.telemetry, parts.monotonic, parts.interval_s)
     system = System(
         parts.live.fleet,

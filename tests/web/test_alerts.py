@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+import logging
+import time
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -49,9 +51,11 @@ async def alerting() -> AsyncIterator[tuple[Alerter, str]]:
 
 
 @asynccontextmanager
-async def asking(url: str, interval_s: float = 3600.0) -> AsyncIterator[Alerts]:
+async def asking(
+    url: str, interval_s: float = 3600.0, monotonic: Callable[[], float] = time.monotonic
+) -> AsyncIterator[Alerts]:
     """Alerts that ask in the background."""
-    alerts = Alerts(url, interval_s)
+    alerts = Alerts(url, monotonic, interval_s)
     context = alerts.context(web.Application())
     await anext(context)
     yield alerts
@@ -100,6 +104,25 @@ async def test_no_password_is_shown_when_the_alerter_is_away() -> None:
         await alerts.refresh()
         assert alerts.away is not None
         assert "hunter2" not in alerts.away
+
+
+async def test_an_absence_is_known_at_once_and_logged_once_when_it_lasts(caplog: pytest.LogCaptureFixture) -> None:
+    clock = [0.0]
+    caplog.set_level(logging.WARNING, "exporter.web.alerts")
+    async with alerting() as (alerter, url), asking(url, monotonic=lambda: clock[0]) as alerts:
+
+        async def lines_after(*times: float, status: int = 500) -> int:
+            alerter.status = status
+            for clock[0] in times:
+                await alerts.refresh()
+                assert (alerts.away is None) == (status == 200)
+            return len(caplog.records)
+
+        assert await lines_after(0.0, 29.0) == 0
+        assert await lines_after(30.0, 31.0, 500.0) == 1
+        assert await lines_after(599.0, status=200) == 1
+        assert await lines_after(600.0, 629.0) == 1
+        assert await lines_after(631.0, 640.0) == 2
 
 
 async def test_it_asks_again_and_again_in_the_background() -> None:
