@@ -113,6 +113,13 @@ def test_thresholds_of_rules_loaded_later_are_protected_too() -> None:
     assert band.kept(where, np.array([80.6]), exact=False)[0] == 80.6
 
 
+def test_while_the_rules_are_not_known_nothing_is_left_out() -> None:
+    band = DeadBand(5, None)
+    where = index(CPU, ["a"])
+    band.kept(where, np.array([79.5]), exact=True)
+    assert band.kept(where, np.array([79.6]), exact=False)[0] == 79.6
+
+
 def test_a_histogram_is_never_thinned() -> None:
     family = Family("h_seconds", MetricType.HISTOGRAM, "")
     where = SeriesIndex(family, "h_seconds_bucket", ("le",), (("1",),))
