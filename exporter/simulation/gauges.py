@@ -78,7 +78,8 @@ class Space:
 def running(cores: Floats, cpu: Floats) -> Floats:
     """How many threads run or wait for a core."""
     busy = cpu / 100.0
-    threads: Floats = cores * busy * (1.0 + 0.8 * busy**4)
+    square = busy * busy
+    threads: Floats = cores * busy * (1.0 + 0.8 * square * square)
     return threads
 
 
@@ -89,15 +90,19 @@ def load_averages(threads: Floats, history: int, per_block: int, tick_s: float) 
     threads: shape (n, history + m), m a multiple of per_block. Returns shape (3, n, m).
     """
     n, m = len(threads), threads.shape[1] - history
-    blocks = m // per_block
-    keep = np.exp(-tick_s / _WINDOWS_S)[:, None, None]
-    starts = np.arange(blocks) * per_block
-    level = np.broadcast_to(threads[:, starts], (3, n, blocks)).copy()
-    averages = np.empty((3, n, blocks, per_block))
-    for step in range(history + per_block):
-        level *= keep
-        came = threads[:, starts + step] + threads[:, starts + max(step - 1, 0)]
-        level += (1.0 - keep) * (came / 2.0)
-        if step >= history:
-            averages[..., step - history] = level
+    queue = threads.copy()
+    queue[:, 1:] += threads[:, :-1]
+    queue[:, 1:] /= 2.0
+    keep = np.exp(-tick_s / _WINDOWS_S)
+    weights = (1.0 - keep)[:, None] * keep[:, None] ** np.arange(history - 2, -1, -1)
+    averages = np.empty((3, n, m // per_block, per_block))
+    for block in range(m // per_block):
+        start = block * per_block
+        # each row is summed alone: a matrix product would round by how many rows and blocks there are
+        before = queue[:, start + 1 : start + history]
+        oldest = queue[:, start + 1] * keep[:, None] ** (history - 1)
+        level = np.stack([(before * weight).sum(axis=1) for weight in weights]) + oldest
+        for step in range(per_block):
+            level = level * keep[:, None] + (1.0 - keep)[:, None] * queue[:, start + history + step]
+            averages[:, :, block, step] = level
     return averages.reshape(3, n, m)
