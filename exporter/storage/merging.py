@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Ids = NDArray[np.int64]
 
+_MOST_CELLS_PER_SAMPLE = 2
+"""How empty a table of series over times may be before each series is better kept by itself."""
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Piece:
@@ -90,7 +93,8 @@ class Roster:
 def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int) -> list[SeriesSet]:
     """The pieces' samples within [start_ms, end_ms], each label set once. Later pieces win over earlier ones.
 
-    Series of the fleet share one axis; imported ones share an axis with those that have the very same times.
+    Series of the fleet share one axis, and imported ones share it with them where that leaves few cells empty; where
+    it does not, those share an axis that have the very same times.
     """
     cut = [(piece, ids) for piece in pieces if (ids := roster.of(piece.block.runs)) is not None]
     live = [(_within(piece.block, start_ms, end_ms), ids) for piece, ids in cut if not piece.imported]
@@ -98,7 +102,15 @@ def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int) 
     axis = _axis([block.t_ms for block, _ in live])
     if all(np.isin(block.t_ms, axis).all() for block, _ in imported):
         return _regular([*imported, *live], axis, roster)
+    axis = _axis([block.t_ms for block, _ in (*imported, *live)])
+    if len(roster) * len(axis) <= _MOST_CELLS_PER_SAMPLE * _size([*imported, *live]):
+        return _regular([*imported, *live], axis, roster)
     return _irregular([*imported, *live], roster)
+
+
+def _size(pieces: Sequence[tuple[Block, Ids]]) -> int:
+    """About how many samples of matching series there are."""
+    return sum(len(block.t_ms) * int(np.count_nonzero(ids >= 0)) for block, ids in pieces)
 
 
 def _within(block: Block, start_ms: int, end_ms: int) -> Block:
