@@ -13,35 +13,33 @@ import time
 import uuid
 from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 from aiohttp import web as aiohttp_web
 
-from alerter import alertmanager_api, page, receivers, rulefile, self_watch, telemetry, web
+from alerter import alertmanager_api, page, receivers, self_watch, telemetry, web
 from alerter.board import Board
 from alerter.config import Config
 from alerter.datasource import Datasource
 from alerter.delivery import Delivery
-from alerter.dispatch import Policy
 from alerter.enrichment import Enrichment
 from alerter.evaluation import Restoration, Transition
 from alerter.evaluator import Evaluator
-from alerter.expansion import LANGUAGE, RuleTemplates, canonical, graph_link
+from alerter.expansion import RuleTemplates, canonical, graph_link
 from alerter.group_loop import GroupLoop, Surroundings
 from alerter.heartbeat import Heartbeat
-from alerter.inhibition import InhibitRule, Known, built_in, inhibited
-from alerter.matchers import parse_matcher
+from alerter.inhibition import Known, inhibited
 from alerter.patience import DeliveryStats
 from alerter.querier import Querier, QueryError
 from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
 from alerter.remote_write import RemoteWriter
-from alerter.rulepaths import rule_paths
-from alerter.rules import AlertRule, Group, RuleFileError
+from alerter.routing import Routing
+from alerter.rules import AlertRule, RuleFileError
 from alerter.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
 from alerter.silences import Silences
-from alerter.state import Happened, Keeper, Store, StoreError
+from alerter.state import Happened, Store, StoreError
+from alerter.wiring import StartError, inhibit_rules, keeper, policies, read_rules, routes
 from exporter.common_settings import host_and_port
 from exporter.duration import parse_duration
 from exporter.model import Labels
@@ -52,53 +50,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 _STOP_S = 18.0
 _ENRICH_S = 2.0
-
-
-class StartError(Exception):
-    """It cannot run with these settings. The message is one line."""
-
-
-def read_rules(config: Config) -> tuple[Group, ...]:
-    """The groups of all rule files. Raises RuleFileError."""
-    return rulefile.load(rule_paths(config.rules), LANGUAGE, config.evaluation.seconds("interval"))
-
-
-def keeper(url: str) -> Keeper:
-    """Where state is kept. Raises StoreError for a file that cannot be used; Redis connects later."""
-    if url.startswith("sqlite:///"):
-        from alerter.sqlite_state import SqliteKeeper
-
-        return SqliteKeeper(Path(url.removeprefix("sqlite:///")))
-    from alerter.redis_state import RedisKeeper
-
-    try:
-        return RedisKeeper(url)
-    except ValueError:  # its words may hold the password
-        raise StoreError("state.url: not a usable Redis URL") from None
-
-
-def policies(config: Config) -> Policy:
-    """How alerts become messages, from the settings."""
-    delivery = config.delivery
-    return Policy(
-        group_by=delivery.group_by,
-        detail_labels=delivery.detail_labels,
-        group_wait_s=delivery.seconds("group_wait"),
-        group_interval_s=delivery.seconds("group_interval"),
-        repeat_interval_s=delivery.seconds("repeat_interval"),
-    )
-
-
-def inhibit_rules(config: Config) -> list[InhibitRule]:
-    """The built-in inhibition and those of the settings. Raises StartError for a matcher that is none."""
-    rules = [built_in(config.delivery.detail_labels, config.delivery.seconds("inhibit_linger"))]
-    try:
-        for rule in config.delivery.inhibit:
-            source, target = (tuple(map(parse_matcher, texts)) for texts in (rule.source, rule.target))
-            rules.append(InhibitRule(source, target, rule.equal))
-    except ValueError as err:
-        raise StartError(f"delivery.inhibit: {err}") from None
-    return rules
 
 
 def _write(line: str) -> None:
@@ -144,6 +95,7 @@ class App:
             raise StartError(str(err)) from None
         self.silences = Silences(self.store, self.world.now, self.world.new_id)
         self._inhibit = inhibit_rules(config)
+        self._routes = routes(config)
         self._timeout_s = parse_duration(config.datasource.timeout) / 1_000
         self.querier = Querier(config.datasource.url, self._timeout_s)
         self.datasource = Datasource(self.querier.instant, self.querier.shown_url, self.world.now)
@@ -192,12 +144,16 @@ class App:
         return receivers.Surroundings(world.now, world.sleep, world.jitter, world.write, _Notes(self.store))
 
     def _delivery(self, wired: WiredReceiver) -> Delivery:
+        name = receivers.routing_name(wired.receiver.name)
+        routing = Routing(self._routes, name, policies(self.config), wired.policy)
+        hushed = self._muted if wired.inhibited else self._silenced
         return Delivery(
             wired.receiver,
             wired.policy or policies(self.config),
+            policy_of=routing.policy,
             board=self.board,
             store=self.store,
-            muted=self._muted if wired.inhibited else self._silenced,
+            muted=lambda known, now: {*hushed(known, now), *routing.muted(known, now)},
             now=self.world.now,
             sleep=self.world.sleep,
             jitter=self.world.jitter,

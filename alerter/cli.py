@@ -41,10 +41,11 @@ def complain(message: str) -> int:
 
 
 def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
-    from alerter.app import App, StartError
+    from alerter.app import App
     from alerter.receivers import read_secrets
+    from alerter.wiring import StartError
 
-    secrets = read_secrets(environ)
+    secrets = read_secrets(environ, config)
     logs.configure(config.log.level, config.log.format, (*secrets.all, *config.passwords()))
     try:
         app = App(config, secrets)
@@ -82,7 +83,7 @@ def _send_test(_: argparse.Namespace, config: Config, environ: Mapping[str, str]
     from alerter.sendtest import send_test
 
     try:
-        return send_test(config, read_secrets(environ), sys.stdout)
+        return send_test(config, read_secrets(environ, config), sys.stdout)
     except ReceiverError as err:
         return complain(str(err))
 

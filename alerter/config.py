@@ -7,6 +7,8 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from alerter.matchers import parse_matcher
+from alerter.mute_times import Interval, interval
 from alerter.rulepaths import DEFAULT_PATTERN
 from exporter.common_settings import Log, host_and_port, known_scheme, passwords_in
 from exporter.duration import parse_duration
@@ -106,6 +108,62 @@ class Inhibit(Section, frozen=True):
     equal: tuple[str, ...] = ()
 
 
+class Route(Section, frozen=True):
+    """Alerts that match all matchers go to these receivers. What is not given is as in `delivery`.
+
+    `mute_times` and `active_times` name entries of the setting `mute_times`: told only outside of the former and
+    inside of the latter.
+    """
+
+    receivers: tuple[str, ...]
+    matchers: tuple[str, ...] = ()
+    group_by: tuple[str, ...] | None = None
+    group_wait: str | None = None
+    group_interval: str | None = None
+    repeat_interval: str | None = None
+    goes_on: bool = msgspec.field(name="continue", default=False)
+    mute_times: tuple[str, ...] = ()
+    active_times: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for matcher in self.matchers:
+            parse_matcher(matcher)
+        for name in ("group_wait", "group_interval", "repeat_interval"):
+            if getattr(self, name) is not None:
+                _duration(name, getattr(self, name))
+
+    def seconds(self, name: str, default: float) -> float:
+        """One of the durations above, in seconds."""
+        written = getattr(self, name)
+        return default if written is None else parse_duration(written) / 1_000
+
+
+class MuteTime(Section, frozen=True):
+    """One interval as Alertmanager writes it in `time_intervals`."""
+
+    times: tuple[dict[str, str | int], ...] = ()
+    weekdays: tuple[str, ...] = ()
+    days_of_month: tuple[str | int, ...] = ()
+    months: tuple[str | int, ...] = ()
+    years: tuple[str | int, ...] = ()
+    location: str = "UTC"
+
+    def __post_init__(self) -> None:
+        _ = self.interval
+
+    @property
+    def interval(self) -> Interval:
+        """What is written."""
+        return interval(
+            times=self.times,
+            weekdays=self.weekdays,
+            days_of_month=self.days_of_month,
+            months=self.months,
+            years=self.years,
+            location=self.location,
+        )
+
+
 class Delivery(Section, frozen=True):
     """How alerts become messages."""
 
@@ -134,6 +192,18 @@ class Delivery(Section, frozen=True):
         return parse_duration(getattr(self, name)) / 1_000
 
 
+class SlackWebhook(Section, frozen=True):
+    """One more webhook, by name. Its URL is a secret: in a file, or in an environment variable."""
+
+    url_file: str = ""
+    url_env: str = ""
+    channel: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.url_file) == bool(self.url_env):
+            raise ValueError("either url_file or url_env must be given")
+
+
 class Slack(Section, frozen=True):
     """The Slack receiver. The webhook's URL is the secret SLACK_WEBHOOK_URL."""
 
@@ -142,6 +212,10 @@ class Slack(Section, frozen=True):
     icon_emoji: Annotated[str, Meta(description="icon shown")] = ":robot_face:"
     template: Annotated[str, Meta(description="a Jinja2 file that replaces the message's template")] = ""
     api_url: Annotated[str, Meta(description="another endpoint of the Slack API", extra=_FILE_ONLY)] = ""
+    webhooks: Annotated[
+        dict[str, SlackWebhook],
+        Meta(description="more webhooks by name, for routes: url_file or url_env, channel", extra=_FILE_ONLY),
+    ] = msgspec.field(default_factory=dict)
 
 
 def _default_queries() -> dict[str, str]:
@@ -194,9 +268,22 @@ class Config(Section, frozen=True):
     datadog: Datadog = Datadog()
     alertmanager: Alertmanager = Alertmanager()
     rules: Annotated[tuple[str, ...], Meta(description="glob of rule files")] = (DEFAULT_PATTERN,)
+    routes: Annotated[
+        tuple[Route, ...], Meta(description="who is told what, and how; without any, everyone all", extra=_FILE_ONLY)
+    ] = ()
+    mute_times: Annotated[
+        dict[str, tuple[MuteTime, ...]],
+        Meta(description="times in which a route that names them tells nothing", extra=_FILE_ONLY),
+    ] = msgspec.field(default_factory=dict)
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this alerter to the outside", extra=_FILE_ONLY)
     ] = msgspec.field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for route in self.routes:
+            for name in (*route.mute_times, *route.active_times):
+                if name not in self.mute_times:
+                    raise ValueError(f"route to {', '.join(route.receivers)}: {name!r} is not in mute_times")
 
     def passwords(self) -> tuple[str, ...]:
         """Those that stand in URLs: no log line may hold them."""

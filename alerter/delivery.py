@@ -21,6 +21,7 @@ from alerter.evaluation import ALERT_NAME
 from alerter.inhibition import Known
 from alerter.model import AlertState, DeliveryError, Notification, Receiver, fingerprint
 from alerter.patience import DeliveryStats, Patience
+from alerter.routing import PolicyOf
 from alerter.state import Happened, Store
 from exporter.model import Labels
 
@@ -69,7 +70,7 @@ class Delivery:
     def __init__(
         self,
         receiver: Receiver,
-        policy: Policy,
+        policy: Policy,  # of groups of which nothing is true any more
         *,
         board: Board,
         store: Store,
@@ -80,6 +81,7 @@ class Delivery:
         patience: Patience,
         external_url: str = "",
         compose: Compose | None = None,
+        policy_of: PolicyOf | None = None,
     ) -> None:
         self.receiver = receiver
         self.policy = policy
@@ -89,6 +91,7 @@ class Delivery:
         self._patience = patience
         self._external_url = external_url
         self._compose = compose
+        self._policy_of = policy_of or (lambda _: policy)
         self._told: dict[Labels, Told] = {}
         self._missing: dict[Labels, float] = {}
         self._attempts: Counter[Labels] = Counter()
@@ -131,7 +134,7 @@ class Delivery:
         queue: list[tuple[int, float, Labels]] = []
         wake_at = now + 3_600.0
         for labels, view in views.items():
-            if (message := owed(view, self._told.get(labels), self.policy, now)) is None:
+            if (message := owed(view, self._told.get(labels), view.policy or self.policy, now)) is None:
                 continue
             at = max(message.at, min(self._parked.get(labels, 0.0), now + self._patience.rare_s))
             if at <= now:
@@ -170,7 +173,7 @@ class Delivery:
             self._told = {**{told.group_labels: told for told in self._kept()}, **self._told}
             self._loads = self._store.loads
         known, now = self._board.known(), self._now()
-        views = grouped(known, self.policy, self._muted(known, now))
+        views = grouped(known, self._policy_of, self._muted(known, now))
         self._note_missing(views, now)
         for labels, told in list(self._told.items()):
             if told.at > now:  # the clock was put back: what follows a message must not wait until then
@@ -219,7 +222,7 @@ class Delivery:
         found = []
         for labels in groups:
             view, told = views.get(labels, GroupView(labels)), self._told.get(labels)
-            message = owed(view, told, self.policy, now)
+            message = owed(view, told, view.policy or self.policy, now)
             if message is not None and message.at <= now:
                 found.append(Telling(view, told, message))
         return found

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections import defaultdict
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import TypeAlias
@@ -82,12 +82,14 @@ class GroupView:
     """What is true of one group now. `muted`: labels of alerts that are silenced or inhibited.
 
     `missing_since`: since when nothing is known of an alert that was told, by its labels.
+    `policy`: how it is told; None where nothing that is true decides it.
     """
 
     labels: Labels
     alerts: Mapping[Labels, Alert] = field(default_factory=dict)
     muted: Collection[Labels] = ()
     missing_since: Mapping[Labels, float] = field(default_factory=dict)
+    policy: Policy | None = None
 
     @property
     def firing(self) -> tuple[Alert, ...]:
@@ -108,15 +110,22 @@ class Owed:
     alerts: tuple[Alert, ...]
 
 
-def grouped(known: Iterable[Known], policy: Policy, muted: Collection[Labels]) -> dict[Labels, GroupView]:
-    """All that is true, by group."""
+def grouped(
+    known: Iterable[Known], policy_of: Callable[[Labels], Policy | None], muted: Collection[Labels]
+) -> dict[Labels, GroupView]:
+    """All that is true, by group; an alert without a policy is in none, a group's policy is its first alert's."""
     groups: dict[Labels, dict[Labels, Alert]] = defaultdict(dict)
+    policies: dict[Labels, Policy] = {}
     for each in known:
-        group = groups[policy.group_of(each.alert.labels)]
+        if (policy := policy_of(each.alert.labels)) is None:
+            continue
+        name = policy.group_of(each.alert.labels)
+        policies.setdefault(name, policy)
+        group = groups[name]
         other = group.get(each.alert.labels)
         if other is None or _RANK[each.alert.state] >= _RANK[other.state]:  # two rules may make the same alert
             group[each.alert.labels] = each.alert
-    return {labels: GroupView(labels, alerts, muted) for labels, alerts in groups.items()}
+    return {labels: GroupView(labels, alerts, muted, policy=policies[labels]) for labels, alerts in groups.items()}
 
 
 def owed(view: GroupView, told: Told | None, policy: Policy, now: float) -> Owed | None:

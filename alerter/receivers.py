@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
 from alerter.alertmanager_loop import AlertmanagerLoop
 from alerter.config import Config
+from alerter.config import SlackWebhook as SlackWebhookConfig
 from alerter.dispatch import ALL_LABELS, Policy
 from alerter.group_loop import Query
 from alerter.model import Receiver
@@ -15,7 +17,7 @@ from alerter.patience import Patience
 from alerter.series import SeriesLoop, Sink
 from alerter.telemetry import SeriesStats
 from exporter.duration import parse_duration
-from exporter.settings import secret
+from exporter.settings import SettingsError, secret
 
 if TYPE_CHECKING:
     from alerter.notify.slack_bot import Memory
@@ -32,6 +34,7 @@ class Secrets:
     datadog_site: str | None = None
     webhook_url: str | None = None
     heartbeat_url: str | None = None
+    slack_webhooks: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def all(self) -> tuple[str, ...]:
@@ -40,11 +43,11 @@ class Secrets:
             each
             for each in (self.slack_webhook_url, self.slack_bot_token, self.datadog_api_key, self.webhook_url)
             if each
-        )
+        ) + tuple(self.slack_webhooks.values())
 
 
-def read_secrets(environ: Mapping[str, str]) -> Secrets:
-    """The secrets of the environment and of the files it names. Raises SettingsError."""
+def read_secrets(environ: Mapping[str, str], config: Config | None = None) -> Secrets:
+    """The secrets of the environment and of the files that it and the settings name. Raises SettingsError."""
     return Secrets(
         slack_webhook_url=secret("SLACK_WEBHOOK_URL", environ),
         slack_bot_token=secret("SLACK_BOT_TOKEN", environ),
@@ -52,7 +55,20 @@ def read_secrets(environ: Mapping[str, str]) -> Secrets:
         datadog_site=secret("DD_SITE", environ),
         webhook_url=secret("ALERT_WEBHOOK_URL", environ),
         heartbeat_url=secret("HEARTBEAT_URL", environ),
+        slack_webhooks={} if config is None else _webhook_urls(environ, config.slack.webhooks),
     )
+
+
+def _webhook_urls(environ: Mapping[str, str], webhooks: Mapping[str, SlackWebhookConfig]) -> dict[str, str]:
+    found = {}
+    for name, webhook in webhooks.items():
+        place = f"slack.webhooks.{name}"
+        in_file = {f"{place}_FILE": webhook.url_file}
+        url = secret(webhook.url_env, environ) if webhook.url_env else secret(place, in_file)
+        if url is None:
+            raise SettingsError(f"{place}: {webhook.url_env}: not set")
+        found[name] = url
+    return found
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,9 +125,20 @@ class Surroundings:
 Maker = Callable[[Config, Secrets, Surroundings], Wired]
 
 
+def routing_name(name: str) -> str:
+    """What routes call a receiver: `slack` whether it is told by webhook, by bot or on the console."""
+    return name.removesuffix("-console").removesuffix("-bot")
+
+
 def wire(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
     """The receivers that these settings and secrets ask for. Raises ReceiverError."""
     made = [maker(config, secrets, world) for maker in MAKERS]
+    names = Counter(routing_name(receiver.receiver.name) for wired in made for receiver in wired.receivers)
+    if twice := [name for name, count in names.items() if count > 1]:
+        raise ReceiverError(f"slack.webhooks.{twice[0]}: there is a receiver of that name")
+    for route in config.routes:
+        if unknown := [name for name in route.receivers if name not in names]:
+            raise ReceiverError(f"routes: {unknown[0]!r}: no such receiver, there is {', '.join(names)}")
     return Wired(
         [receiver for wired in made for receiver in wired.receivers],
         [series for wired in made for series in wired.series],
@@ -141,6 +168,23 @@ def _slack(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
         setting = "slack" if secrets.slack_bot_token else "SLACK_WEBHOOK_URL"
         raise ReceiverError(f"{setting}: {err}") from None
     return Wired([WiredReceiver(receiver, SLACK_PATIENCE)])
+
+
+def _slack_by_name(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
+    """The webhooks that have names, each with a queue of its own."""
+    from alerter.notify.slack import SlackWebhook
+
+    slack, made = config.slack, []
+    for name, url in secrets.slack_webhooks.items():
+        channel = slack.webhooks[name].channel or slack.channel
+        try:
+            receiver = SlackWebhook(
+                url, channel, slack.username, slack.icon_emoji, slack.template, now=world.now, name=name
+            )
+        except ValueError as err:
+            raise ReceiverError(f"slack.webhooks.{name}: {err}") from None
+        made.append(WiredReceiver(receiver, SLACK_PATIENCE))
+    return Wired(made)
 
 
 def _slack_message(config: Config) -> SlackMessage:
@@ -219,5 +263,5 @@ def _alertmanager(config: Config, secrets: Secrets, world: Surroundings) -> Wire
     return Wired([], [], [AlertmanagerLoop(poster, config.evaluation.seconds("resend_delay"), world.now)])
 
 
-MAKERS: Sequence[Maker] = (_slack, _datadog, _webhook, _alertmanager)
+MAKERS: Sequence[Maker] = (_slack, _slack_by_name, _datadog, _webhook, _alertmanager)
 """The table."""

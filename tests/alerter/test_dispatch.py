@@ -99,13 +99,13 @@ def test_groups_are_made_by_labels_and_one_rule_firing_outweighs_another_that_is
         Known(firing("Other", server="x"), "g"),
         Known(firing(server="y", core="1"), "g"),
     ]
-    groups = grouped(known, Policy(), ())
+    groups = grouped(known, lambda _: Policy(), ())
     assert {labels: len(group.firing) for labels, group in groups.items()} == {
         (("alertname", "Hot"), ("server", "x")): 1,
         (("alertname", "Other"), ("server", "x")): 1,
         (("alertname", "Hot"), ("server", "y")): 1,
     }
-    assert len(grouped(known, Policy(group_by=("...",)), ())) == 3
+    assert len(grouped(known, lambda _: Policy(group_by=("...",)), ())) == 3
 
 
 # -- inhibition ---------------------------------------------------------------------------------
