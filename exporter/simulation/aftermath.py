@@ -15,26 +15,45 @@ from exporter.simulation.pattern import DAY_MS
 
 _DAY_BLOCKS = DAY_MS // BLOCK_MS
 
+Surplus = tuple[tuple[Plan, ...], dict[str, Floats]]
+"""What failures added in one block: the plans that made it so, and by server what each counter gained, shape (ALL,)."""
+
 
 class Aftermath:
     """Sums over the blocks that failures touched, each computed once, on the affected servers only."""
 
     def __init__(
-        self, plans: Sequence[Plan], names: Sequence[str], make: Callable[[Sequence[str]], Model], tick_ms: int
+        self,
+        plans: Sequence[Plan],
+        names: Sequence[str],
+        make: Callable[[Sequence[str]], Model],
+        tick_ms: int,
+        known: dict[int, Surplus] | None = None,
     ) -> None:
+        """known: by block, kept by the caller from one set of plans to the next, so that only news is computed."""
         self._affected = sorted({plan.server for plan in plans} & set(names), key=list(names).index)
         self._rows = np.array([list(names).index(name) for name in self._affected], dtype=np.int64)
         self._size = len(names)
         self._tick_ms = tick_ms
         self._model = make(self._affected) if self._affected else None
-        touched = {block for plan in plans for block in range(self._block(plan.start_ms), self._block(plan.end_ms) + 1)}
-        self._touched = np.array(sorted(touched), dtype=np.int64)
+        self._plans = self._by_block(plans)
+        self._known = {} if known is None else known
+        for block in [block for block in self._known if block not in self._plans]:
+            del self._known[block]
+        self._touched = np.array(sorted(self._plans), dtype=np.int64)
         self._first = 0  # of the touched blocks, the first that is summed
         self._sums = [np.zeros((len(self._affected), ALL))]
         self._crashes = sorted(
             (plan.server, back) for plan in plans if plan.kind is Kind.CRASH for back in [self._back_ms(plan)] if back
         )
         self._at_crash: dict[tuple[str, int], Floats] = {}
+
+    def _by_block(self, plans: Sequence[Plan]) -> dict[int, tuple[Plan, ...]]:
+        found: dict[int, list[Plan]] = {}
+        for plan in plans:
+            for block in range(self._block(plan.start_ms), self._block(plan.end_ms) + 1):
+                found.setdefault(block, []).append(plan)
+        return {block: tuple(there) for block, there in found.items()}
 
     def _block(self, t_ms: int) -> int:
         return (t_ms // self._tick_ms - 1) * self._tick_ms // BLOCK_MS
@@ -69,20 +88,36 @@ class Aftermath:
             self._sums = self._sums[:1]
 
     def _sum_up_to(self, count: int) -> None:
-        assert self._model is not None
         while len(self._sums) <= count:
             position = self._first + len(self._sums) - 1
-            block = int(self._touched[position])
-            run = 1
-            while (
-                len(self._sums) + run <= count
-                and (block + run) % BLOCKS
-                and int(self._touched[position + run]) == block + run
-            ):
-                run += 1
-            extra = self._model.surplus(block, run)
-            for number in range(run):
-                self._sums.append(self._sums[-1] + extra[:, :, number])
+            if not self._is_known(position):
+                self._compute(position, self._first + count)
+            total = self._sums[-1].copy()
+            for server, gained in self._known[int(self._touched[position])][1].items():
+                total[self._affected.index(server)] += gained
+            self._sums.append(total)
+
+    def _is_known(self, position: int) -> bool:
+        block = int(self._touched[position])
+        return block in self._known and self._known[block][0] == self._plans[block]
+
+    def _compute(self, position: int, end: int) -> None:
+        """Blocks that follow one another within an hour, from a position on, in one go."""
+        assert self._model is not None
+        first, run = int(self._touched[position]), 1
+        while (
+            position + run < end
+            and (first + run) % BLOCKS
+            and int(self._touched[position + run]) == first + run
+            and not self._is_known(position + run)
+        ):
+            run += 1
+        extra = self._model.surplus(first, run)
+        for number in range(run):
+            plans = self._plans[first + number]
+            servers = {plan.server for plan in plans} & set(self._affected)
+            gained = {server: extra[self._affected.index(server), :, number].copy() for server in servers}
+            self._known[first + number] = (plans, gained)
 
     def resets(self, first_block: int, ends: Indices) -> list[tuple[int, int, Floats]]:
         """Crashes that count by the end of these ticks: row, when the server was back, its counters then.

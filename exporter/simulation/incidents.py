@@ -295,17 +295,29 @@ def envelope(scenario: Scenario, duration_ms: int) -> tuple[tuple[float, ...], t
     return tuple(at), (0.0, *(phase.level for phase in scenario.phases))
 
 
+class Timeline:
+    """Plans that can be asked for by time, in the order in which they are applied."""
+
+    def __init__(self, plans: Sequence[Plan]) -> None:
+        self._plans = tuple(plans)
+        self._start_ms = np.array([plan.start_ms for plan in plans], dtype=np.int64)
+        self._end_ms = np.array([plan.end_ms for plan in plans], dtype=np.int64)
+
+    def during(self, first_ms: int, last_ms: int) -> list[Plan]:
+        """Those that have begun by the last of these times and have not ended at the first."""
+        chosen = np.flatnonzero((self._start_ms <= last_ms) & (self._end_ms > first_ms))
+        return [self._plans[number] for number in chosen.tolist()]
+
+
 def effects_on(plans: Sequence[Plan], names: Sequence[str]) -> Callable[[Indices], list[Effect]]:
     """What these plans do to the named servers, by row, for any ticks."""
     rows = {name: row for row, name in enumerate(names)}
-    mine = [plan for plan in plans if plan.server in rows]
+    mine = Timeline([plan for plan in plans if plan.server in rows])
 
     def effects(ends_ms: Indices) -> list[Effect]:
-        first, last = int(ends_ms[0]), int(ends_ms[-1])
         return [
             Effect(rows[plan.server], plan.kind, plan.value, plan.levels(ends_ms))
-            for plan in mine
-            if plan.start_ms <= last and plan.end_ms > first
+            for plan in mine.during(int(ends_ms[0]), int(ends_ms[-1]))
         ]
 
     return effects

@@ -63,7 +63,7 @@ class Pattern:
         first = int(quarter[0])
         if str(self._zone) == "UTC":
             return np.zeros_like(t_ms)
-        table = {int(number): self._offset_ms(int(number)) for number in np.unique(quarter)}
+        table = {number: self._offset_ms(number) for number in sorted(set(quarter.tolist()))}
         values = np.array([table.get(number, 0) for number in range(first, int(quarter[-1]) + 1)], dtype=np.int64)
         return values[quarter - first]
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Sequence
 
 from exporter.model import Server, Snapshot
-from exporter.simulation.aftermath import Aftermath
+from exporter.simulation.aftermath import Aftermath, Surplus
 from exporter.simulation.columns import Columns
 from exporter.simulation.counters import BLOCK_MS, BLOCKS
 from exporter.simulation.fleet import shipped_roles
-from exporter.simulation.incidents import IncidentLog, Plan, effects_on
+from exporter.simulation.incidents import IncidentLog, Plan, Timeline, effects_on
 from exporter.simulation.load import Load
 from exporter.simulation.model import HISTORY_BLOCKS, Model, State
 from exporter.simulation.pattern import Pattern
@@ -49,6 +49,8 @@ class Simulator:
         self._model = Model(load, self._per_block, seed, lambda ends: [])
         self._changed = -1
         self._plans: list[Plan] = []
+        self._timeline = Timeline(())
+        self._surplus: dict[int, Surplus] = {}
         self._kept: tuple[int, int, State] | None = None
         self._follow_incidents()
 
@@ -98,8 +100,7 @@ class Simulator:
             return ()
         found = {
             (plan.server, plan.incident.scenario, plan.incident.targets[0])
-            for plan in self._plans
-            if plan.start_ms <= t_ms < plan.end_ms
+            for plan in self._timeline.during(t_ms, t_ms)
         }
         return tuple(sorted(found))
 
@@ -113,9 +114,11 @@ class Simulator:
         if self._log.changed != self._changed:
             self._changed = self._log.changed
             self._plans = self._log.plans()
+            self._timeline = Timeline(self._plans)
             self._model.effects = effects_on(self._plans, self._names)
             self._model.forget()
-            self._aftermath = Aftermath(self._plans, self._names, self._submodel, self._model.tick_ms)
+            tick_ms = self._model.tick_ms
+            self._aftermath = Aftermath(self._plans, self._names, self._submodel, tick_ms, self._surplus)
             self._kept = None
 
     def _submodel(self, names: Sequence[str]) -> Model:

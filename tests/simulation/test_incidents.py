@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from exporter.duration import parse_duration
 from exporter.inventory.inventory import Inventory
 from exporter.simulation.faults import FAULTS
 from exporter.simulation.fleet import make_fleet, shipped_roles
-from exporter.simulation.incidents import IncidentConflict, IncidentLog, envelope, from_row
+from exporter.simulation.incidents import IncidentConflict, IncidentLog, Timeline, envelope, from_row
 from exporter.simulation.scenarios import shipped_scenarios
 from tests.simulation.fleets import MONDAY_MS, TICK_MS, a_log, a_simulator, falls, flat, same
 
@@ -190,3 +191,29 @@ def test_an_incident_of_a_server_that_is_no_longer_there_is_left_out() -> None:
     incident = log.inject("cpu-saturation", ["web-01"], now_ms=MONDAY_MS)
     gone = replace(incident, targets=("gone-01",))
     assert IncidentLog(make_fleet(9), shipped_roles(), shipped_scenarios(), incidents=[gone]).active(MONDAY_MS) == []
+
+
+def test_what_is_kept_of_past_failures_is_what_would_be_computed_again() -> None:
+    log = a_log()
+    simulator = a_simulator(log=log)
+    steps: list[Callable[[], object]] = [
+        lambda: log.inject("ddos", now_ms=MONDAY_MS, id="a"),
+        lambda: log.inject("slow-disk", now_ms=MONDAY_MS + 600_000, id="b"),
+        lambda: log.inject("server-crash", ["cache-01"], now_ms=MONDAY_MS + 120_000, id="c"),
+        lambda: log.clear("b", now_ms=MONDAY_MS + 900_000),
+        lambda: log.inject("packet-loss", now_ms=MONDAY_MS + 60_000, id="d"),
+    ]
+    for step in steps:
+        step()
+        for t_ms in (MONDAY_MS + 3_600_000, MONDAY_MS + 700_005, MONDAY_MS + 7_200_000):
+            assert same(simulator.at(t_ms), a_simulator(log=log).at(t_ms))
+
+
+def test_a_plan_is_on_the_timeline_from_its_start_up_to_its_end() -> None:
+    log = a_log()
+    incident = log.inject("cpu-saturation", ["web-01"], now_ms=MONDAY_MS)
+    timeline = Timeline(log.plans())
+    assert timeline.during(incident.start_ms - 2, incident.start_ms - 1) == []
+    assert timeline.during(incident.start_ms, incident.start_ms) == log.plans()
+    assert timeline.during(incident.end_ms - 1, incident.end_ms) == log.plans()
+    assert timeline.during(incident.end_ms, incident.end_ms + 1) == [] == Timeline(()).during(0, 1)
