@@ -19,7 +19,7 @@ from exporter.promql.answer import Matrix, RangeVector, Scalar, String, Value, V
 from exporter.web.floats import texts
 
 if TYPE_CHECKING:
-    from exporter.model import Samples, Times
+    from exporter.model import Mask, Samples, Times
 
 
 def seconds(t_ms: int) -> bytes:
@@ -54,26 +54,26 @@ def vector(labels: Sequence[Labels], t_ms: int, values: Samples) -> bytes:
 
 def matrix(series: Matrix) -> bytes:
     """Rows over one time axis."""
-    gaps = _gaps(series.t_ms)
+    whole = _Rows(_gaps(series.t_ms))
     rows = []
     for i, labels in enumerate(series.labels):
         present = None if series.present is None else series.present[i]
         if present is None or present.all():
-            rows.append(_row(labels, series.values[i], gaps))
+            rows.append(whole.row(labels, series.values[i]))
         else:
-            rows.append(_row(labels, series.values[i][present], list(compress(gaps, present.tolist()))))
+            rows.append(whole.at(present).row(labels, series.values[i][present]))
     return b"[" + b",".join(rows) + b"]"
 
 
 def range_vector(series: RangeVector) -> bytes:
     """Rows that have their times each, which many of them share."""
-    gaps: dict[bytes, list[bytes]] = {}
+    shared: dict[bytes, _Rows] = {}
     rows = []
     for labels, t_ms, values in series.series():
         key = t_ms.tobytes()
-        if key not in gaps:
-            gaps[key] = _gaps(t_ms)
-        rows.append(_row(labels, values, gaps[key]))
+        if key not in shared:
+            shared[key] = _Rows(_gaps(t_ms))
+        rows.append(shared[key].row(labels, values))
     return b"[" + b",".join(rows) + b"]"
 
 
@@ -82,12 +82,27 @@ def _gaps(t_ms: Times) -> list[bytes]:
     return [b'"],[%b,"' % seconds(t) for t in t_ms.tolist()]
 
 
-def _row(labels: Labels, values: Samples, gaps: Sequence[bytes]) -> bytes:
-    parts = [b""] * (2 * len(values))
-    parts[::2] = gaps
-    parts[1::2] = texts(values)
-    parts[0] = b'{"metric":' + metric(labels) + b',"values":[' + gaps[0][3:]
-    return b"".join(parts) + b'"]]}'
+class _Rows:
+    """Rows over one time axis: what stands around the values is put in its place once, and stays there.
+
+    For m values that is m texts `"],[t,"`, each closing the value before it, and the row's end.
+    """
+
+    def __init__(self, gaps: list[bytes]) -> None:
+        self._gaps = gaps
+        self._parts = [b""] * (2 * len(gaps)) + [b'"]]}']
+        self._parts[:-1:2] = gaps
+
+    def at(self, present: Mask) -> _Rows:
+        """Rows over those of the times that are present."""
+        return _Rows(list(compress(self._gaps, present.tolist())))
+
+    def row(self, labels: Labels, values: Samples) -> bytes:
+        """A series. values: shape (m,), m > 0."""
+        parts = self._parts
+        parts[0] = b'{"metric":' + metric(labels) + b',"values":[' + self._gaps[0][3:]
+        parts[1::2] = texts(values)
+        return b"".join(parts)
 
 
 def result(value: Value) -> tuple[str, bytes]:
