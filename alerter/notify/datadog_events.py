@@ -64,7 +64,7 @@ def _lines(shown: AlertView) -> list[str]:
         lines.append(f"현재 값: {shown.value}{shown.unit}")
     else:
         lines.append(f"현재 값: {shown.resolved_value or '–'} (경보 때 {shown.value}{shown.unit})")
-    lines += (shown.sparkline, shown.runbook_url, shown.generator_url)
+    lines += (shown.annotations.get("runbook", ""), shown.sparkline, shown.runbook_url, shown.generator_url)
     labels = ", ".join(f"{name}={value}" for name, value in shown.labels.items())
     return [*filter(None, lines), labels]
 
