@@ -28,7 +28,7 @@ class Scale(IntEnum):
 _MINUTE = 60_000
 # (scale from which it counts, spacing of its knots, deviation shared by the role, deviation of the server's own)
 _WANDERS = (
-    (Scale.HOUR, 480 * _MINUTE, 0.08, 0.06),
+    (Scale.HOUR, 480 * _MINUTE, 0.13, 0.08),
     (Scale.HOUR, 180 * _MINUTE, 0.06, 0.04),
     (Scale.BLOCK, 45 * _MINUTE, 0.05, 0.03),
     (Scale.BLOCK, 15 * _MINUTE, 0.04, 0.03),
@@ -116,7 +116,8 @@ class Load:
         slow, quick, white = self._cpu_keys
         z = normal(white, tick)
         moment = self._jitter * z * (0.5 + 0.15 * z * z)  # mostly little, sometimes much
-        noise = 1.4 * wander(slow, t_ms, 20 * _MINUTE) + 1.2 * wander(quick, t_ms, _MINUTE) + moment
+        quickly = 1.2 * np.sqrt(np.minimum(self._jitter, 1.0)) * wander(quick, t_ms, _MINUTE)
+        noise = 1.4 * wander(slow, t_ms, 20 * _MINUTE) + quickly + moment
         chance = uniform(self._spike, tick)
         spike = np.where(chance < _SPIKE_CHANCE, 8.0 + 24.0 * (chance / _SPIKE_CHANCE) ** 2, 0.0)
         busy: Floats = np.clip(expected + noise * (0.35 + expected / 60.0) + spike, 0.4, 99.4)
