@@ -24,7 +24,7 @@ from exporter.simulation.statistics import Floats
 
 TICK_MS = 15_000
 _TICK_S = TICK_MS / 1000.0
-_MONDAY = 4  # 1970-01-05
+_FIRST_DAY = 20_780  # since 1970: 2026-11-23, a Monday
 _BUSINESS = ("web", "api", "database", "cache", "load-balancer")  # whose users keep working hours
 _BY_HEAP = ("web", "api", "k8s-worker")
 _OM = "openmanager_"
@@ -206,7 +206,7 @@ def report(days: int = 7, seed: int = 1, servers: int = 20) -> list[Row]:
     """The table over some days without failures, from a Monday on; what needs several days only if there are enough."""
     fleet = make_fleet(servers)
     simulator = Simulator(fleet, seed=seed)
-    start_ms = (20_776 // 7 * 7 + _MONDAY) * DAY_MS
+    start_ms = _FIRST_DAY * DAY_MS
     found: dict[tuple[Band, str], list[float]] = defaultdict(list)
     several, still, pairs = Days(), [], []
     for number in range(days):

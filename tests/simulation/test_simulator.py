@@ -113,9 +113,9 @@ def test_cores_are_within_bounds_and_their_mean_is_the_load_of_the_server(seed: 
         assert abs(np.mean(cores[server.name]) - state.cpu[row, 0]) <= 0.1
 
 
-def test_counters_never_fall_in_three_days_without_failures() -> None:
-    start = MONDAY_MS - 40 * HOUR_MS  # a weekend's end, and two midnights
-    values = record(a_simulator(9).ticks(start, start + 72 * HOUR_MS), COUNTERS).values
+def test_counters_never_fall_from_a_saturday_to_a_monday_without_failures() -> None:
+    start = MONDAY_MS - 25 * HOUR_MS  # a weekend's end, and two midnights
+    values = record(a_simulator(9).ticks(start, start + 27 * HOUR_MS), COUNTERS).values
     assert set(values) == set(COUNTERS)
     assert [metric for metric in COUNTERS if (np.diff(values[metric]) < 0).any()] == []
 
