@@ -3,28 +3,37 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import TextIO
 
 from alerter import rulefile
 from alerter.config import Config
 from alerter.expansion import LANGUAGE
-from alerter.lints import lint
+from alerter.lints import lint, missing
 from alerter.rules import Mistake, RuleFile
+from exporter.duration import parse_duration
+from exporter.model import METRIC_NAME
 
 _WIDTH = 160
 
 
-def check(files: Sequence[str], config: Config, out: TextIO) -> int:
-    """Say what is wrong with the files, and what is suspicious; 0 if nothing is wrong, 1 otherwise."""
+def check(files: Sequence[str], config: Config, out: TextIO, names: Collection[str] | None = None) -> int:
+    """Say what is wrong with the files, and what is suspicious; 0 if nothing is wrong, 1 otherwise.
+
+    `names`: the metrics of the datasource; None asks nothing about them.
+    """
     interval_s = config.evaluation.seconds("interval")
     read = [rulefile.read(path, LANGUAGE, interval_s) for path in files]
+    absent = {} if names is None else missing([file for file in read if not file.mistakes], names)
     for file in read:
         if not file.mistakes:
             print(f"{file.path}: {_size(file)}", file=out)
         lines = _lines(file.path)
-        for mistake in file.mistakes or [_at_its_rule(warning, lines) for warning in lint(file)]:
+        warnings = [_at_its_rule(warning, lines) for warning in ([] if file.mistakes else lint(file))]
+        warnings += [_at_its_metric(warning, metric, lines) for warning, metric in absent.get(file.path, ())]
+        for mistake in file.mistakes or sorted(warnings, key=lambda each: (each.line, each.column)):
             print("\n".join(shown(mistake, lines)), file=out)
     count = sum(len(file.mistakes) for file in read)
     if count:
@@ -35,6 +44,23 @@ def check(files: Sequence[str], config: Config, out: TextIO) -> int:
 def _at_its_rule(warning: Mistake, lines: Sequence[str]) -> Mistake:
     line = lines[warning.line - 1]
     return dataclasses.replace(warning, column=len(line) - len(line.lstrip()) + 1)
+
+
+def _at_its_metric(warning: Mistake, metric: str, lines: Sequence[str]) -> Mistake:
+    """Where the metric's name stands, from the rule's own line on."""
+    name = re.compile(rf"(?<![\w:]){re.escape(metric)}(?![\w:])")
+    for number, line in enumerate(lines[warning.line - 1 :], warning.line):
+        if (found := name.search(line)) is not None:
+            return dataclasses.replace(warning, line=number, column=found.start() + 1)
+    return _at_its_rule(warning, lines)
+
+
+async def metric_names(config: Config) -> Sequence[str]:
+    """The metrics that the datasource has. Raises QueryError."""
+    from alerter.querier import Querier
+
+    async with Querier(config.datasource.url, parse_duration(config.datasource.timeout) / 1_000) as querier:
+        return await querier.label_values(METRIC_NAME)
 
 
 def _size(file: RuleFile) -> str:

@@ -61,15 +61,18 @@ def _announce(config: Config) -> None:
 
 
 def _check(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
-    from alerter.check import check
+    from alerter.check import check, metric_names
+    from alerter.querier import QueryError
     from alerter.rulepaths import rule_paths
     from alerter.rules import RuleFileError
 
+    asked = getattr(flags, "--datasource.url") is not None  # else the files are checked by themselves
     try:
         files = flags.files or rule_paths(config.rules)
-    except RuleFileError as err:
+        names = asyncio.run(metric_names(config)) if asked else None
+    except (RuleFileError, QueryError) as err:
         return complain(str(err))
-    return check(files, config, sys.stdout)
+    return check(files, config, sys.stdout, names)
 
 
 def _test(flags: argparse.Namespace, _: Config, __: Mapping[str, str]) -> int:
@@ -133,7 +136,11 @@ def _parser() -> argparse.ArgumentParser:
     settings.add_flags(common, Config)
     common.add_argument("--datasource-url", dest="--datasource.url", metavar="URL", help=argparse.SUPPRESS)  # an alias
     commands.add_parser("run", parents=[common], help="evaluate rules and tell receivers (the default)")
-    check = commands.add_parser("check", parents=[common], help="say every mistake of rule files")
+    check = commands.add_parser(
+        "check",
+        parents=[common],
+        help="say every mistake of rule files; with --datasource.url, metrics it does not have too",
+    )
     check.add_argument("files", nargs="*", metavar="FILE", help="rule files (default: those of --rules)")
     test = commands.add_parser("test", parents=[common], help="run unit tests of rules, in promtool's format")
     test.add_argument("files", nargs="+", metavar="FILE", help="files of tests")

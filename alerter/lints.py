@@ -3,14 +3,15 @@
 * a template uses a label that the query drops: its text will have a hole
 * `for` is shorter than the interval: it can only fire one interval later
 * no condition: the alert fires for every series there is, always
+* a metric that the datasource does not have: the rule finds nothing, now or ever
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Sequence
 
-from alerter.rules import AlertRule, Group, Mistake, RuleFile
+from alerter.rules import AlertRule, Group, Mistake, RecordRule, RuleFile
 from exporter.duration import format_duration
 from exporter.promql.ast import (
     COMPARISONS,
@@ -41,6 +42,32 @@ def lint(file: RuleFile) -> list[Mistake]:
                 where = f"group '{group.name}': alert '{rule.name}'"
                 found += [Mistake(file.path, rule.line, 0, f"warning: {where}: {text}") for text in _about(rule, group)]
     return found
+
+
+def missing(files: Sequence[RuleFile], names: Collection[str]) -> dict[str, list[tuple[Mistake, str]]]:
+    """By file, the warnings about metrics that a datasource with these names does not have, each with the metric.
+
+    What other rules record is there, and so are the alerts of the alerter itself. `absent(x)` may ask for anything.
+    """
+    rules = [rule for file in files for group in file.groups for rule in group.rules]
+    there = {*names, "ALERTS", "ALERTS_FOR_STATE", *(rule.name for rule in rules if isinstance(rule, RecordRule))}
+    found: dict[str, list[tuple[Mistake, str]]] = {}
+    for file in files:
+        for group in file.groups:
+            for rule in group.rules:
+                kind = "alert" if isinstance(rule, AlertRule) else "record"
+                for metric in sorted(_asked(parse(rule.expr)) - there):
+                    where = f"warning: group '{group.name}': {kind} '{rule.name}'"
+                    text = f"{where}: the datasource has no metric {metric}"
+                    found.setdefault(file.path, []).append((Mistake(file.path, rule.line, 0, text), metric))
+    return found
+
+
+def _asked(expr: Expr) -> set[str]:
+    """The metrics that an expression names and needs."""
+    nodes = list(walk(expr))
+    meant = {id(each) for node in nodes if isinstance(node, Call) and node.name in _CONDITIONS for each in walk(node)}
+    return {node.name for node in nodes if isinstance(node, VectorSelector) and node.name and id(node) not in meant}
 
 
 def _about(rule: AlertRule, group: Group) -> Iterator[str]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ from alerter.check import check
 from alerter.config import Config
 from alerter.expansion import LANGUAGE
 from alerter.lints import lint
+from tests.servers import Servers, free_port
 
 
 def warned(expr: str, *, use: str = "", for_: str = "0") -> list[str]:
@@ -83,3 +86,46 @@ def test_warnings_are_shown_and_fail_nothing(tmp_path: Path) -> None:
 def test_the_shipped_rules_have_no_warning() -> None:
     for path in (Path(__file__).parents[2] / "rules").glob("*.yml"):
         assert lint(rulefile.read(str(path), LANGUAGE, 15.0)) == []
+
+
+MISSING = """groups:
+- name: g
+  rules:
+  - record: job:up:sum
+    expr: sum by (job) (up)
+  - alert: Away
+    expr: |
+      up{job="x"} == 0
+        and gone_total > 1
+  - alert: Recorded
+    expr: job:up:sum < 1 and on () absent(never_there) and on () (count(ALERTS) > 1)
+  - alert: ByMatcher
+    expr: '{__name__="hidden_total"} > 1'
+"""
+
+
+def test_a_metric_that_the_datasource_does_not_have_is_warned_of_where_it_stands(tmp_path: Path) -> None:
+    path = tmp_path / "r.yml"
+    path.write_text(MISSING)
+    out = io.StringIO()
+    assert check([str(path)], Config(), out, ["up", "gone_total_not"]) == 0
+    assert out.getvalue().splitlines()[1:] == [
+        f"{path}:9:13: warning: group 'g': alert 'Away': the datasource has no metric gone_total",
+        "            and gone_total > 1",
+        "                ^",
+    ]
+    out = io.StringIO()
+    check([str(path)], Config(), out)
+    assert "no metric" not in out.getvalue()
+
+
+def test_check_asks_the_datasource_that_is_named(servers: Servers, tmp_path: Path) -> None:
+    path = tmp_path / "r.yml"
+    path.write_text(MISSING)
+    prometheus = servers.prometheus("{}")
+    command = [sys.executable, "-m", "alerter", "check", str(path), "--datasource.url"]
+    done = subprocess.run([*command, prometheus.url], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout.count("the datasource has no metric")) == (0, 3), done.stdout + done.stderr
+    nobody = f"http://127.0.0.1:{free_port()}"
+    done = subprocess.run([*command, nobody], capture_output=True, text=True, timeout=30, check=False)
+    assert (done.returncode, done.stdout, len(done.stderr.splitlines())) == (2, "", 1)
