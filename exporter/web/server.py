@@ -72,7 +72,7 @@ class Parts:
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
     verify: Verify = bcrypt_matches
-    query_threads: int = 4
+    query_threads: int = 2
     query_timeout_s: float = 120.0
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
