@@ -226,6 +226,8 @@ def _held(config: Config) -> Iterator[Database]:
     """The store, for this process alone."""
     from exporter.storage.holding import StoreHeld, held
 
+    if config.storage.url.startswith("memory:"):
+        raise Unusable("storage.url: 'memory:': what is written there ends with this command")
     try:
         with held(config.storage.url), _database(config, tends=True) as database:
             _refuse_if_ticking(config, database)
@@ -237,7 +239,7 @@ def _held(config: Config) -> Iterator[Database]:
 def _refuse_if_ticking(config: Config, database: Database) -> None:
     """Where nothing can be held, a tick that is not yet old tells of an exporter."""
     last = database.latest()
-    if last is None or config.storage.url.startswith(("sqlite:", "memory:")):
+    if last is None or config.storage.url.startswith("sqlite:"):
         return
     quiet_ms = 2 * parse_duration(config.fleet.interval)
     if _now_ms() - last.t_ms < quiet_ms:

@@ -8,6 +8,7 @@ import sys
 import time
 import urllib.parse
 import urllib.request
+import uuid
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +42,7 @@ def run(folder: Path, command: str, *flags: str, stdin: bytes = b"") -> subproce
         (["export", "--end", "1e99"], "--end: '1e99': must be a time between 1970 and 9999"),
         (["export", "--start", "2000000000", "--end", "1000000000"], "--end: '1000000000': must not be before --start"),
         (["export", "--output", "no/where"], "--output: no/where: No such file or directory"),
+        (["import", "-", "--storage.url", "memory:"], "storage.url: 'memory:': what is written there ends with this"),
         (["backfill", "--for", "24 hours"], '--for: not a valid duration string: "24 hours"'),
         (["backfill", "--for", "0"], "--for: '0': must be more than nothing"),
         (["backfill", "--for", "8d"], "--for: '8d': must be more than nothing and begin within the retention of 1w"),
@@ -53,6 +55,12 @@ def test_what_cannot_be_used_is_said_in_one_line(arguments: list[str], message: 
     assert done.returncode == 2
     assert done.stderr.decode().startswith(f"openmanager-exporter: {message}")
     assert done.stderr.count(b"\n") == 1
+
+
+def test_a_store_that_is_away_is_refused(tmp_path: Path) -> None:
+    done = run(tmp_path, "import", "-", "--storage.url", "redis://127.0.0.1:1", stdin=b"# EOF\n")
+    assert done.returncode == 2
+    assert done.stderr.endswith(b"openmanager-exporter: storage.url: the store cannot be reached\n")
 
 
 def test_a_held_store_is_refused_and_let_go_of_when_its_process_dies(tmp_path: Path) -> None:
@@ -88,6 +96,28 @@ def test_beside_a_running_exporter_export_works_and_import_is_refused(tmp_path: 
     assert done.returncode == 0
     assert done.stdout.count(b"openmanager_cpu_usage_percent{") > 0
     assert done.stdout.endswith(b"# EOF\n")
+
+
+def test_a_redis_is_refused_while_its_last_tick_is_young(tmp_path: Path, redis_server: Running) -> None:
+    flags = ["--storage.url", f"{redis_server.url}?prefix={uuid.uuid4().hex}:"]
+    assert run(tmp_path, "backfill", "--for", "5m", "--until", str(int(time.time()) - 60), *flags).returncode == 0
+    assert run(tmp_path, "backfill", "--for", "10m", *flags, "--fleet.interval", "15s").returncode == 0
+    done = run(tmp_path, "import", "-", *flags, "--fleet.interval", "10m", stdin=b"# EOF\n")
+    assert done.returncode == 2
+    assert done.stderr.startswith(
+        b"openmanager-exporter: storage.url: an exporter was writing to it within the last 20m;"
+    )
+
+
+def test_a_backfill_into_a_store_with_ticks_ends_before_the_first_of_them(tmp_path: Path) -> None:
+    until = int(time.time()) // 15 * 15 - 600
+    assert b"20 ticks" in run(tmp_path, "backfill", "--for", "5m", "--until", str(until)).stderr
+    assert b"20 ticks" in run(tmp_path, "backfill", "--for", "10m", "--until", str(until)).stderr
+    assert b"0 ticks" in run(tmp_path, "backfill", "--for", "10m", "--until", str(until)).stderr
+    out = run(tmp_path, "export", "--match", 'openmanager_cpu_usage_percent{server="web-01"}').stdout.decode()
+    times = [int(line.split(" ")[-1]) for line in out.splitlines() if line.startswith("openmanager_cpu")]
+    assert sorted(set(times)) == list(range(until - 600 + 15, until + 1, 15))
+    assert len(times) % len(set(times)) == 0
 
 
 def test_progress_is_for_terminals_only(tmp_path: Path) -> None:
