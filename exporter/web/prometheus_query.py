@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 import orjson
@@ -11,6 +11,7 @@ from aiohttp import web
 from exporter.promql.answer import Answer, SampleStatistics
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.parser import parse
+from exporter.promql.prettier import pretty
 from exporter.web import answers, syntax_tree
 from exporter.web.body import Form
 from exporter.web.parameters import Range, duration_ms, limit, lookback_ms, query_range, required_time_ms, time_ms
@@ -18,6 +19,8 @@ from exporter.web.prometheus_metadata import TRUNCATED
 from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
 from exporter.web.result_cache import Ranges
 from exporter.web.workers import Workers
+
+_MOST_NOTES = 10  # of each kind
 
 
 class Engine(Ranges, Protocol):
@@ -119,9 +122,9 @@ class Query:
         return Reply(b"[]")
 
     async def format_query(self, request: web.Request, form: Form) -> Reply:
-        """A query in its canonical form."""
+        """A query in its canonical form, a long one over several lines."""
         query = form.get("query")
-        return await self._workers.run(request, lambda: Reply(orjson.dumps(str(parse(query)))))
+        return await self._workers.run(request, lambda: Reply(orjson.dumps(pretty(parse(query)))))
 
     async def parse_query(self, request: web.Request, form: Form) -> Reply:
         """A query as a tree."""
@@ -140,7 +143,14 @@ def _rendered(answer: Answer, most: int, stats: Mapping[str, object] | None) -> 
     cut = answers.first(answer.value, most)
     kind, result = answers.result(answer.value if cut is None else cut)
     warnings = answer.warnings if cut is None else (*answer.warnings, TRUNCATED)
-    return Reply(answers.query_data(kind, result, stats), warnings, answer.infos)
+    return Reply(answers.query_data(kind, result, stats), _told(warnings, "warning"), _told(answer.infos, "info"))
+
+
+def _told(notes: Sequence[str], kind: str) -> Sequence[str]:
+    """Not more than Prometheus tells, and how many more there are."""
+    if len(notes) <= _MOST_NOTES:
+        return notes
+    return [*notes[:_MOST_NOTES], f"{len(notes) - _MOST_NOTES} more {kind} annotations omitted"]
 
 
 def _timings(queued_s: float, ran_s: float) -> dict[str, float]:

@@ -43,6 +43,11 @@ def test_every_core_case_is_read(shared: Path) -> None:
     }
 
 
+def test_every_difference_is_in_the_docs() -> None:
+    table = (Path(__file__).resolve().parents[2] / "docs" / "promql.md").read_text()
+    assert all(f"`{file}:{line}`" in table for file, line in DIFFERENCES)
+
+
 @pytest.mark.parametrize(("file", "case", "memory"), CORE, ids=[f"{file}-{case.line}" for file, case, _ in CORE])
 def test_a_case_holds_over_regular_and_irregular_series(file: str, case: Case, memory: Memory) -> None:
     for together in (True, False):

@@ -171,6 +171,15 @@ async def test_a_limit_truncates_with_a_warning() -> None:
         assert (body["data"], body["warnings"]) == (["__name__"], ["results truncated due to limit"])
 
 
+async def test_of_many_annotations_ten_are_told() -> None:
+    async with site() as client:
+        query = " or ".join(f"quantile({number}, {CPU})" for number in range(2, 15))
+        body = await asked(client, "/query", query=query, time=NOW)
+        assert len(body["warnings"]) == 11
+        assert body["warnings"][0].startswith("PromQL warning: quantile value should be between 0 and 1, got 2")
+        assert body["warnings"][-1] == "3 more warning annotations omitted"
+
+
 async def test_statistics_are_told_when_asked_for() -> None:
     async with site() as client:
         body = await asked(client, "/query", query=CPU, time=NOW, stats="true")
