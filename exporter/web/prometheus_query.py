@@ -37,7 +37,8 @@ Evaluate = Callable[[Cancellation], Answer]
 class Query:
     """Evaluates on the worker threads. `now` is Unix seconds, `monotonic` any seconds that only grow.
 
-    Range queries go to `ranges`, which may know some of the answer; to the engine when statistics are asked for.
+    Range queries go to `ranges`, which may know some of the answer; to the engine when statistics are asked for. They
+    have threads of their own, `range_workers`: however many dashboards ask, rules are evaluated in time.
     """
 
     def __init__(
@@ -45,6 +46,7 @@ class Query:
         engine: Engine,
         ranges: Ranges,
         workers: Workers,
+        range_workers: Workers,
         *,
         now: Callable[[], float],
         monotonic: Callable[[], float],
@@ -53,6 +55,7 @@ class Query:
         self._engine = engine
         self._ranges = ranges
         self._workers = workers
+        self._range_workers = range_workers
         self._now = now
         self._monotonic = monotonic
         self._timeout_s = timeout_s
@@ -73,6 +76,7 @@ class Query:
         t_ms = time_ms(form, "time", round(self._now() * 1000))
         query, lookback = form.get("query"), lookback_ms(form)
         return await self._evaluated(
+            self._workers,
             request,
             form,
             most,
@@ -86,6 +90,7 @@ class Query:
         query, lookback = form.get("query"), lookback_ms(form)
         ranges: Ranges = self._engine if form.get("stats") else self._ranges
         return await self._evaluated(
+            self._range_workers,
             request,
             form,
             most,
@@ -94,7 +99,9 @@ class Query:
             ),
         )
 
-    async def _evaluated(self, request: web.Request, form: Form, most: int, evaluate: Evaluate) -> Reply:
+    async def _evaluated(
+        self, workers: Workers, request: web.Request, form: Form, most: int, evaluate: Evaluate
+    ) -> Reply:
         """The answer of a query that waits for its turn, runs and ends in time."""
         asked = self._monotonic()
         cancellation = Cancellation(asked + self._limit_s(form), self._monotonic)
@@ -107,7 +114,7 @@ class Query:
             times = _timings(began - asked, self._monotonic() - began) if stats else None
             return _rendered(answer, most, None if times is None else _statistics(times, answer.samples, stats))
 
-        return await self._workers.run(request, work, cancellation.cancel)
+        return await workers.run(request, work, cancellation.cancel)
 
     def _limit_s(self, form: Form) -> float:
         given = duration_ms(form, "timeout")

@@ -51,7 +51,7 @@ class Parts:
     the first. failures: None where nothing is simulated. inventory: JSON-able servers, each with `id`; None: those
     seen in snapshots. ingest: keeps what comes by remote write; None: nothing does. local: whether it listens on
     loopback only. revision: differs once samples of the past may read otherwise than before, or could not all be read;
-    what `ingest` and ticks bring aside.
+    what `ingest` and ticks bring aside. query_threads: for range queries, and as many for everything else.
     """
 
     live: Live
@@ -104,7 +104,7 @@ class Web:
 def build(parts: Parts) -> Web:
     """Everything that is served, wired together. Starts nothing: that is the runner's."""
     started = parts.now()
-    workers = Workers(parts.query_threads)
+    workers, range_workers = Workers(parts.query_threads), Workers(parts.query_threads)
     cache = ResultCache(
         parts.engine,
         newest_ms=lambda: snapshot.t_ms if (snapshot := parts.live.snapshot()) else None,
@@ -128,7 +128,15 @@ def build(parts: Parts) -> Web:
         parts.live.expect(lambda: {str(of["id"]): (_text(of, "role"), _text(of, "environment")) for of in inventory()})
     rooms = (
         page,
-        Query(parts.engine, cache, workers, now=parts.now, monotonic=parts.monotonic, timeout_s=parts.query_timeout_s),
+        Query(
+            parts.engine,
+            cache,
+            workers,
+            range_workers,
+            now=parts.now,
+            monotonic=parts.monotonic,
+            timeout_s=parts.query_timeout_s,
+        ),
         Metadata(parts.samples, workers),
         Status(
             parts.live.snapshot,
@@ -160,10 +168,12 @@ def build(parts: Parts) -> Web:
     if parts.ingest is not None:
         application.router.add_routes(RemoteWrite(cache.watched(parts.ingest), workers).routes())
     application.cleanup_ctx.extend([alerts.context, hub.context])
-    application.on_cleanup.append(_closing(workers))
+    application.on_cleanup.extend([_closing(workers), _closing(range_workers)])
     return Web(
         application,
-        lambda: WebStats(page.stats(), workers.stats(), cache.stats(), hub.stats(), alerts.away is not None),
+        lambda: WebStats(
+            page.stats(), workers.stats() + range_workers.stats(), cache.stats(), hub.stats(), alerts.away is not None
+        ),
         lambda: hub.publish("ai-analysis"),
         cache.clean,
     )

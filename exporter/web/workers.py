@@ -37,6 +37,16 @@ class WorkersStats:
     cancelled: int
     refused: int
 
+    def __add__(self, other: WorkersStats) -> WorkersStats:
+        """Both together."""
+        return WorkersStats(
+            self.waiting + other.waiting,
+            self.running + other.running,
+            self.done + other.done,
+            self.cancelled + other.cancelled,
+            self.refused + other.refused,
+        )
+
 
 class _Job:
     def __init__(self, cancel: Callable[[], None]) -> None:
