@@ -8,7 +8,6 @@ import datetime
 import os
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from importlib.metadata import version
 
 from alerter.config import Config
 from exporter import logs, settings
@@ -125,12 +124,21 @@ COMMANDS: Mapping[str, Callable[[argparse.Namespace, Config, Mapping[str, str]],
 }
 
 
+class _Version(argparse.Action):
+    """Looks the version up only when it is asked for: that takes a megabyte of modules."""
+
+    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
+        from importlib.metadata import version
+
+        parser.exit(message=f"{parser.prog} {version('openmanager')}\n")
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="openmanager-alerter",
         description="Evaluates Prometheus rule files and tells Slack and Datadog, once.",
     )
-    parser.add_argument("--version", action="version", version=f"%(prog)s {version('openmanager')}")
+    parser.add_argument("--version", action=_Version, nargs=0, help="show program's version number and exit")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND")
     common = argparse.ArgumentParser(add_help=False)
     settings.add_flags(common, Config)

@@ -6,13 +6,12 @@ import logging
 from collections.abc import Mapping, Sequence
 from urllib.parse import urlsplit
 
-import requests
-from requests.adapters import HTTPAdapter
 from urllib3.exceptions import HTTPError
 
 from alerter.model import DeliveryError
 from alerter.notify.answers import CONNECT_S, LIMIT_S, UNPRINTABLE, Answer, Scrubber
 from alerter.notify.deadline import Deadline, never_left, obey_deadlines
+from alerter.notify.lean_requests import requests
 
 _MOST_BYTES = 64 * 1024
 
@@ -87,7 +86,7 @@ def _is_url(text: str) -> bool:
 def _session() -> requests.Session:
     logging.getLogger("urllib3").setLevel(logging.INFO)  # its debug lines hold the path, which is the secret
     session = requests.Session()
-    adapter = HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
+    adapter = requests.adapters.HTTPAdapter(pool_connections=1, pool_maxsize=1, max_retries=0)
     obey_deadlines(adapter.poolmanager)
     session.mount("http://", adapter)
     session.mount("https://", adapter)

@@ -13,7 +13,8 @@ import pytest
     [
         ("alerter.template.template", ("numpy", "re2", "jinja2", "requests")),
         ("alerter.notify.console", ("numpy", "requests", "urllib3", "datadog_api_client")),
-        ("alerter.notify.slack", ("numpy", "datadog_api_client")),
+        ("alerter.notify.slack", ("numpy", "datadog_api_client", "charset_normalizer", "chardet")),
+        ("alerter.cli", ("aiohttp", "importlib.metadata", "requests", "jinja2", "redis")),
         ("alerter.notify.datadog_events", ("numpy", "requests", "datadog_api_client")),
     ],
 )
