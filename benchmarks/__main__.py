@@ -6,12 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import compression, queries, serving
+from benchmarks import alerting, compression, queries, serving
 from benchmarks.figure import Figure, table
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "serving": serving.figures,
     "compression": compression.figures,
+    "alerting": alerting.figures,
     "queries": queries.figures,
     "queries-10k": queries.figures_of_many,
 }
