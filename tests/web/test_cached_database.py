@@ -8,8 +8,8 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pytest
 
-from exporter.model import Column, Family, MetricType, SeriesIndex, SeriesSet, Snapshot
-from exporter.promql.answer import Matrix
+from exporter.model import Column, Family, Labels, MetricType, SeriesIndex, SeriesSet, Snapshot
+from exporter.promql.answer import Answer, Matrix
 from exporter.promql.engine import Engine
 from exporter.storage.database import Database
 from exporter.storage.memory import MemoryStore
@@ -69,11 +69,13 @@ class House:
     def asked(self) -> tuple[int, bool]:
         """How many points the cached answer has, and whether the engine says the same."""
         query = ("abs(temp)", START_MS + TICK_MS, self.now_ms, TICK_MS)
-        found, expected = self.cache.range(*query).value, self.engine.range(*query).value
-        assert isinstance(found, Matrix)
-        assert isinstance(expected, Matrix)
-        same = list(found.labels) == list(expected.labels) and np.array_equal(found.values, expected.values)
-        return sum(len(t_ms) for _, t_ms, _ in found.series()), same
+        found, expected = _points(self.cache.range(*query)), _points(self.engine.range(*query))
+        return sum(len(t_ms) for _, t_ms, _ in found), found == expected
+
+
+def _points(answer: Answer) -> list[tuple[Labels, list[int], list[float]]]:
+    assert isinstance(answer.value, Matrix)
+    return [(labels, t_ms.tolist(), values.tolist()) for labels, t_ms, values in answer.value.series()]
 
 
 @pytest.fixture
