@@ -17,7 +17,7 @@ from exporter.storage.frame import Run
 from exporter.storage.growing import Group, GrowingLog
 from exporter.storage.head import Head
 from exporter.storage.imports import Imports
-from exporter.storage.layout import IMPORTED, IMPORTED_PART
+from exporter.storage.layout import IMPORTED, IMPORTED_PART, window_of
 from exporter.storage.merging import Piece, Roster, merged
 from exporter.storage.reading import Decoded, Reader, groups_of
 from exporter.storage.recovery import last_snapshot
@@ -247,8 +247,13 @@ class Database:
         return found
 
     def _look_again(self, gone: Log) -> None:
-        """A log has nothing any more: the process that tends the store has sealed it, and others may be new."""
+        """A log has nothing any more: whoever tends the store has sealed it, and others may be new.
+
+        What is remembered of its window is from before that, even here, until the writer's thread says otherwise.
+        """
         blocks, logs = self._store.blocks(), self._store.logs()
+        window_ms = window_of(gone.start_ms)
+        self._reader.forget(key for key in blocks if key.metric == gone.metric and key.window_ms == window_ms)
         with self._lock:
             self._catalog.remove((), [gone])
             self._catalog.add(blocks, [name for name in logs if name != gone])

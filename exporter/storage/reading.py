@@ -53,8 +53,10 @@ class Packed:
 class Reader:
     """Reads logs, blocks and segments. Thread-safe. Its methods raise StoreError.
 
-    What is damaged is reported and left out. `cache` bounds what stays decoded; `sealed_bytes` bounds the sealed
-    blocks that stay in memory as they are stored, the newest of which answer while the store is away.
+    Invariant: what is remembered of a block is not older than what `hold` and `forget` last told of it; what has
+    changed while it was read is not remembered. What is damaged is reported and left out. `cache` bounds what stays
+    decoded; `sealed_bytes` bounds the sealed blocks that stay in memory as they are stored, the newest of which answer
+    while the store is away.
     """
 
     def __init__(
@@ -73,6 +75,8 @@ class Reader:
         self._segments: dict[bytes, Segment] = {}
         self._runs: dict[BlockKey, tuple[Run, ...]] = {}
         self._interned: dict[tuple[Run, ...], tuple[Run, ...]] = {}
+        self._changes = 0
+        self._changing = Lock()
 
     def _asked(self) -> Store:
         """The store, unless it is known to be away: then there is no point in waiting for it."""
@@ -113,6 +117,7 @@ class Reader:
 
     def sealed(self, keys: Sequence[BlockKey]) -> dict[BlockKey, Block]:
         """Blocks by their keys; those not there are left out."""
+        seen = self._changes
         found: dict[BlockKey, Block] = {}
         packed: dict[BlockKey, bytes] = {}
         for key in keys:
@@ -125,49 +130,58 @@ class Reader:
             read = zip(wanted, self._asked().read_blocks(wanted), strict=True)
             packed.update((key, data) for key, data in read if data is not None)
         for key, data in packed.items():
-            self._unpack(key, data, found)
+            self._unpack(key, data, found, seen)
         return found
 
     def runs(self, keys: Sequence[BlockKey]) -> set[tuple[Run, ...]]:
         """Which series blocks have, in few sets of runs. Each block is read for that once."""
-        unknown = [key for key in keys if key not in self._runs]
-        for key in unknown:
+        seen = self._changes
+        found = {key: known for key in keys if (known := self._runs.get(key)) is not None}
+        read: dict[BlockKey, tuple[Run, ...]] = {}
+        for key in (key for key in keys if key not in found):
             if (kept := self.cache.get(key)) is not None:
-                self._note_runs(key, kept.blocks[0].runs)
+                read[key] = kept.blocks[0].runs
             elif (held := self._packed.get(key)) is not None:
-                self._note_runs(key, blocks.runs_of(held.data))
-        unknown = [key for key in unknown if key not in self._runs]
+                read[key] = blocks.runs_of(held.data)
+        unknown = [key for key in keys if key not in found and key not in read]
         for begin in range(0, len(unknown), _BATCH):
             some = unknown[begin : begin + _BATCH]
             for key, data in zip(some, self._asked().read_blocks(some), strict=True):
                 if data is not None:
-                    self._read_runs(key, data)
-        return {self._runs[key] for key in keys if key in self._runs}
+                    self._read_runs(key, data, read)
+        self._note_runs(read, seen)
+        return {*found.values(), *read.values()}
 
-    def _read_runs(self, key: BlockKey, data: bytes) -> None:
+    def _read_runs(self, key: BlockKey, data: bytes, read: dict[BlockKey, tuple[Run, ...]]) -> None:
         try:
-            self._note_runs(key, blocks.runs_of(data))
+            read[key] = blocks.runs_of(data)
         except Damaged as err:
             self._report(key, str(err), data)
 
-    def _note_runs(self, key: BlockKey, runs: tuple[Run, ...]) -> None:
-        self._runs[key] = self._interned.setdefault(runs, runs)
+    def _note_runs(self, read: Mapping[BlockKey, tuple[Run, ...]], seen: int) -> None:
+        with self._changing:
+            if self._changes == seen:
+                self._runs.update((key, self._interned.setdefault(runs, runs)) for key, runs in read.items())
 
-    def _unpack(self, key: BlockKey, data: bytes, found: dict[BlockKey, Block]) -> None:
+    def _unpack(self, key: BlockKey, data: bytes, found: dict[BlockKey, Block], seen: int) -> None:
         try:
             found[key] = blocks.decode(data)
         except Damaged as err:
             self._report(key, str(err), data)
             return
-        self.cache.put(key, Decoded([found[key]], 0))
-        self._packed.put(key, Packed(data))
+        with self._changing:
+            if self._changes == seen:
+                self.cache.put(key, Decoded([found[key]], 0))
+                self._packed.put(key, Packed(data))
 
     def hold(self, made: Mapping[BlockKey, bytes]) -> None:
         """Blocks that have just been sealed."""
-        for key, data in made.items():
-            self.cache.forget(key)
-            self._runs.pop(key, None)
-            self._packed.put(key, Packed(data))
+        with self._changing:
+            self._changes += 1
+            for key, data in made.items():
+                self.cache.forget(key)
+                self._runs.pop(key, None)
+                self._packed.put(key, Packed(data))
 
     def stored(self, log: Log, *, keep: bool = True) -> list[Block]:
         """The samples of a log that only the store has. It must not be growing."""
@@ -200,11 +214,13 @@ class Reader:
 
     def forget(self, keys: Iterable[BlockKey | Log]) -> None:
         """They have changed or gone."""
-        for key in keys:
-            self.cache.forget(key)
-            if isinstance(key, BlockKey):
-                self._runs.pop(key, None)
-                self._packed.forget(key)
+        with self._changing:
+            self._changes += 1
+            for key in keys:
+                self.cache.forget(key)
+                if isinstance(key, BlockKey):
+                    self._runs.pop(key, None)
+                    self._packed.forget(key)
 
 
 def groups_of(growing: GrowingLog, start_ms: int, end_ms: int) -> list[tuple[Group, bytes | None]]:
