@@ -67,7 +67,8 @@ def _counters(count: int, random: np.random.Generator) -> Iterator[tuple[Labels,
 def _gauges(count: int, random: np.random.Generator) -> Iterator[tuple[Labels, Floats]]:
     for number in range(count):
         walk = 40 + np.cumsum(random.normal(0, 0.3, TICKS))
-        yield _named(TEMPERATURE.name, number, sensor=str(number % 4)), np.round(walk, 2)
+        # no two series tie: which of them topk takes is not the same in all versions of Prometheus
+        yield _named(TEMPERATURE.name, number, sensor=str(number % 4)), np.round(walk, 2) + number * 1e-6
 
 
 def _histograms(count: int, random: np.random.Generator) -> Iterator[tuple[Labels, Floats]]:
