@@ -28,6 +28,7 @@ from alerter.evaluation import Restoration, Transition
 from alerter.evaluator import Evaluator
 from alerter.expansion import RuleTemplates, canonical, graph_link
 from alerter.group_loop import GroupLoop, Surroundings
+from alerter.guard import guard
 from alerter.heartbeat import Heartbeat
 from alerter.inhibition import Known, inhibited
 from alerter.patience import DeliveryStats
@@ -39,7 +40,7 @@ from alerter.rules import AlertRule, RuleFileError
 from alerter.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
 from alerter.silences import Silences
 from alerter.state import Happened, Store, StoreError
-from alerter.wiring import StartError, inhibit_rules, keeper, policies, read_rules, routes
+from alerter.wiring import StartError, access, inhibit_rules, keeper, policies, read_rules, routes
 from exporter.common_settings import host_and_port
 from exporter.duration import parse_duration
 from exporter.model import Labels
@@ -96,6 +97,7 @@ class App:
         self.silences = Silences(self.store, self.world.now, self.world.new_id)
         self._inhibit = inhibit_rules(config)
         self._routes = routes(config)
+        self._access = access(config)
         self._timeout_s = parse_duration(config.datasource.timeout) / 1_000
         self.querier = Querier(config.datasource.url, self._timeout_s)
         self.datasource = Datasource(self.querier.instant, self.querier.shown_url, self.world.now)
@@ -390,10 +392,10 @@ class App:
     async def _listen(self) -> aiohttp_web.AppRunner:
         host, port = host_and_port(self.config.web.listen_address)
         tables = (web.routes(self._site()), alertmanager_api.routes(self._alertmanager()))
-        runner = aiohttp_web.AppRunner(web.application(*tables), access_log=None)
+        runner = aiohttp_web.AppRunner(web.application(*tables, guard=guard(self._access)), access_log=None)
         await runner.setup()
         try:
-            await aiohttp_web.TCPSite(runner, host, port).start()
+            await aiohttp_web.TCPSite(runner, host, port, ssl_context=self._access.ssl).start()
         except OSError as err:
             await runner.cleanup()
             reason = os.strerror(err.errno) if err.errno and err.errno > 0 else err.strerror or str(err)

@@ -27,11 +27,18 @@ def _duration(name: str, text: str, least_ms: int = 0) -> int:
     return ms
 
 
+class WebConfig(Section, frozen=True):
+    """Who may reach it."""
+
+    file: Annotated[str, Meta(description="TLS, basic auth and tokens, in the exporter toolkit's format")] = ""
+
+
 class Web(Section, frozen=True):
     """Where it listens, and under which URL people reach it."""
 
     listen_address: Annotated[str, Meta(description="HOST:PORT to listen on")] = "127.0.0.1:3002"
     external_url: Annotated[str, Meta(description="the URL under which people reach it, for links")] = ""
+    config: WebConfig = WebConfig()
 
     def __post_init__(self) -> None:
         host_and_port(self.listen_address)

@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 from aiohttp import web
+from aiohttp.typedefs import Middleware
 
 from alerter import api
 from alerter.group_loop import GroupLoop
@@ -128,9 +129,9 @@ _PAGE_HEADERS = {
 }
 
 
-def application(*tables: Sequence[web.RouteDef]) -> web.Application:
-    """The application with these routes."""
-    made = web.Application(client_max_size=1 << 20, middlewares=[_logged])
+def application(*tables: Sequence[web.RouteDef], guard: Middleware | None = None) -> web.Application:
+    """The application with these routes, behind a guard."""
+    made = web.Application(client_max_size=1 << 20, middlewares=[_logged, *([guard] if guard else [])])
     for table in tables:
         made.add_routes(table)
     return made

@@ -16,6 +16,8 @@ from alerter.routing import Route
 from alerter.rulepaths import rule_paths
 from alerter.rules import Group
 from alerter.state import Keeper, StoreError
+from exporter.access import Access, WebConfigError
+from exporter.access import load as load_access
 
 
 class StartError(Exception):
@@ -63,6 +65,16 @@ def inhibit_rules(config: Config) -> list[InhibitRule]:
     except ValueError as err:
         raise StartError(f"delivery.inhibit: {err}") from None
     return rules
+
+
+def access(config: Config) -> Access:
+    """Who may reach the alerter. Raises StartError for a file that cannot be used."""
+    if not config.web.config.file:
+        return Access()
+    try:
+        return load_access(Path(config.web.config.file))
+    except WebConfigError as err:
+        raise StartError(f"web.config.file: {err}") from None
 
 
 def routes(config: Config) -> list[Route]:
