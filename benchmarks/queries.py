@@ -32,6 +32,7 @@ RUNS = 5
 STEPS_S = (15, 60)
 STEPS_OF_MANY_S = (60,)
 OFF_GRID_MS = 7_300  # on the grid of the samples, versions 2 and 3 of Prometheus count window edges differently
+BEFORE_MS = 3_600_000  # where a series begins, versions 2 and 3 extrapolate differently
 CONCURRENT = 64
 QUERIES = (
     "bench_temperature_celsius",
@@ -97,7 +98,7 @@ def _of(series: int, steps_s: Sequence[int]) -> Iterator[Figure]:
         print("prometheus and promtool are not installed: nothing to measure against", file=sys.stderr)
         return
     grid_ms = synthetic.STEP_MS
-    stretch = Stretch((int(time.time()) - 7 * 3600) * 1000 // grid_ms * grid_ms)
+    stretch = Stretch((int(time.time()) - 8 * 3600) * 1000 // grid_ms * grid_ms)
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         text = folder / "history.om"
@@ -175,7 +176,7 @@ def _by_turns(ours: Server, theirs: Server, query: str, stretch: Stretch, step_s
         moved_ms = OFF_GRID_MS + run * 40
         asked = {
             "query": query,
-            "start": (stretch.start_ms + moved_ms) / 1000,
+            "start": (stretch.start_ms + BEFORE_MS + moved_ms) / 1000,
             "end": (stretch.end_ms - 15_000 + moved_ms) / 1000,
             "step": step_s,
         }
@@ -225,7 +226,7 @@ def _instant(ours: Server, theirs: Server, stretch: Stretch, series: int) -> Ite
 async def _crowded(running: Exporter, ours: Server, stretch: Stretch) -> list[Figure]:
     """Range queries all at once, while a page is scraped every 100 ms."""
     failed, scrapes = 0, []
-    asked = {"start": stretch.start_ms / 1000 + 7, "end": stretch.end_ms / 1000, "step": 60}
+    asked = {"start": (stretch.start_ms + BEFORE_MS) / 1000 + 7, "end": stretch.end_ms / 1000, "step": 60}
     started = time.perf_counter()
     loop = asyncio.get_running_loop()
     loop.set_default_executor(ThreadPoolExecutor(CONCURRENT + 4))

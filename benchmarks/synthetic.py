@@ -1,4 +1,4 @@
-"""Six hours of a service's metrics, the same each time: counters with resets, gauges, a histogram."""
+"""Seven hours of a service's metrics, the same each time: counters with resets, gauges, a histogram."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from exporter.openmetrics import END, header, lines
 Floats = NDArray[np.float64]
 
 STEP_MS = 15_000
-TICKS = 1440
+TICKS = 1680
 BOUNDS = ("0.005", "0.01", "0.025", "0.05", "0.1", "0.25", "0.5", "1", "2.5", "+Inf")
 REQUESTS = Family("bench_requests_total", MetricType.COUNTER, "Requests.")
 TEMPERATURE = Family("bench_temperature_celsius", MetricType.GAUGE, "Temperature.", "celsius")
