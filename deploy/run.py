@@ -60,7 +60,7 @@ def _start(module: str, *arguments: str) -> subprocess.Popen[bytes]:
     if Path(f"{module}.yml").is_file():
         arguments = ("--config.file", f"{module}.yml", *arguments)
     # A session of its own: Ctrl-C reaches this process only, which then stops both in order.
-    return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)
+    return subprocess.Popen([sys.executable, "-m", module, *arguments], start_new_session=True)  # noqa: S603 (our own)
 
 
 def _ready(process: subprocess.Popen[bytes], url: str) -> bool:
