@@ -18,35 +18,37 @@ from typing import TYPE_CHECKING, Any
 import yaml
 from aiohttp import web as aiohttp_web
 
-from alerter import alertmanager_api, page, receivers, self_watch, telemetry, web
-from alerter.board import Board
+from alerter import receivers, telemetry
 from alerter.config import Config
-from alerter.datasource import Datasource
-from alerter.delivery import Delivery
-from alerter.enrichment import Enrichment
-from alerter.evaluation import Restoration, Transition
-from alerter.evaluator import Evaluator
-from alerter.expansion import RuleTemplates, canonical, graph_link
-from alerter.group_loop import GroupLoop, Surroundings
+from alerter.datasource.datasource import Datasource
+from alerter.datasource.expansion import RuleTemplates, canonical, graph_link
+from alerter.datasource.querier import Querier, QueryError
+from alerter.datasource.remote_write import RemoteWriter
+from alerter.decisions.evaluation import Restoration, Transition
+from alerter.decisions.inhibition import Known, inhibited
+from alerter.decisions.routing import Routing
 from alerter.guard import guard
-from alerter.heartbeat import Heartbeat
-from alerter.inhibition import Known, inhibited
-from alerter.patience import DeliveryStats
-from alerter.querier import Querier, QueryError
+from alerter.loops import self_watch
+from alerter.loops.delivery import Delivery
+from alerter.loops.enrichment import Enrichment
+from alerter.loops.evaluator import Evaluator
+from alerter.loops.group_loop import GroupLoop, Surroundings
+from alerter.loops.heartbeat import Heartbeat
+from alerter.loops.patience import DeliveryStats
+from alerter.loops.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
 from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
-from alerter.remote_write import RemoteWriter
-from alerter.routing import Routing
-from alerter.rules import AlertRule, RuleFileError
-from alerter.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
-from alerter.silences import Silences
-from alerter.state import Happened, Store, StoreError
+from alerter.rules.rules import AlertRule, RuleFileError
+from alerter.state.board import Board
+from alerter.state.silences import Silences
+from alerter.state.state import Happened, Store, StoreError
+from alerter.web import alertmanager_api, page, web
 from alerter.wiring import StartError, access, inhibit_rules, keeper, policies, read_rules, routes
 from exporter.common_settings import host_and_port
 from exporter.duration import parse_duration
 from exporter.model import Labels
 
 if TYPE_CHECKING:
-    from alerter.lease import Lease
+    from alerter.state.lease import Lease
 
 log = logging.getLogger(__name__)
 _STOP_S = 18.0
@@ -174,7 +176,7 @@ class App:
         """The leadership, where several alerters may share a Redis."""
         if self.config.state.url.startswith("sqlite:"):
             return None
-        from alerter.lease import Lease
+        from alerter.state.lease import Lease
 
         return Lease(self.config.state.url, f"{self.world.host()}/{self.config.web.listen_address}", self.world.sleep)
 

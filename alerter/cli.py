@@ -60,10 +60,10 @@ def _announce(config: Config) -> None:
 
 
 def _check(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
-    from alerter.check import check, metric_names
-    from alerter.querier import QueryError
-    from alerter.rulepaths import rule_paths
-    from alerter.rules import RuleFileError
+    from alerter.datasource.querier import QueryError
+    from alerter.rules.rulepaths import rule_paths
+    from alerter.rules.rules import RuleFileError
+    from alerter.tools.check import check, metric_names
 
     asked = getattr(flags, "--datasource.url") is not None  # else the files are checked by themselves
     try:
@@ -75,14 +75,14 @@ def _check(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> i
 
 
 def _test(flags: argparse.Namespace, _: Config, __: Mapping[str, str]) -> int:
-    from alerter.ruletest import test
+    from alerter.tools.ruletest import test
 
     return test(flags.files, sys.stdout)
 
 
 def _send_test(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
     from alerter.receivers import ReceiverError, read_secrets
-    from alerter.sendtest import send_test
+    from alerter.tools.sendtest import send_test
 
     try:
         return send_test(config, read_secrets(environ, config), sys.stdout)
@@ -91,9 +91,9 @@ def _send_test(_: argparse.Namespace, config: Config, environ: Mapping[str, str]
 
 
 def _backtest(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> int:
-    from alerter.past import backtest
-    from alerter.querier import QueryError
-    from alerter.rules import RuleFileError
+    from alerter.datasource.querier import QueryError
+    from alerter.rules.rules import RuleFileError
+    from alerter.tools.past import backtest
 
     try:
         start, end = (instant(text, name) for text, name in ((flags.start, "--start"), (flags.end, "--end")))

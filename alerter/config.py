@@ -7,9 +7,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from alerter.decisions.mute_times import Interval, interval
 from alerter.matchers import parse_matcher
-from alerter.mute_times import Interval, interval
-from alerter.rulepaths import DEFAULT_PATTERN
+from alerter.rules.rulepaths import DEFAULT_PATTERN
 from exporter.common_settings import Log, host_and_port, known_scheme, passwords_in
 from exporter.duration import parse_duration
 from exporter.settings import Section

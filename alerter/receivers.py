@@ -7,15 +7,14 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Protocol
 
-from alerter.alertmanager_loop import AlertmanagerLoop
 from alerter.config import Config
 from alerter.config import SlackWebhook as SlackWebhookConfig
-from alerter.dispatch import ALL_LABELS, Policy
-from alerter.group_loop import Query
+from alerter.datasource.querier import Query
+from alerter.decisions.dispatch import ALL_LABELS, Policy
+from alerter.loops.alertmanager_loop import AlertmanagerLoop
+from alerter.loops.patience import Patience, SeriesStats
+from alerter.loops.series import SeriesLoop, Sink
 from alerter.model import Receiver
-from alerter.patience import Patience
-from alerter.series import SeriesLoop, Sink
-from alerter.telemetry import SeriesStats
 from exporter.duration import parse_duration
 from exporter.settings import SettingsError, secret
 

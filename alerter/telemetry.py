@@ -10,22 +10,11 @@ from prometheus_client import CollectorRegistry, PlatformCollector, ProcessColle
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from alerter.group_loop import GroupLoop
-from alerter.patience import DeliveryStats
-from alerter.state import StoreStats
+from alerter.loops.group_loop import GroupLoop
+from alerter.loops.patience import DeliveryStats, SeriesStats
+from alerter.state.state import StoreStats
 
 _PREFIX = "openmanager_alerter_"
-
-
-@dataclass(frozen=True, slots=True)
-class SeriesStats:
-    """Counters of what was sent as series to a receiver."""
-
-    receiver: str
-    points_sent: int = 0
-    points_dropped: int = 0
-    failures: int = 0
-    waiting: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from alerter import rulefile
 from alerter.config import Config
 from alerter.config import Route as RouteConfig
-from alerter.dispatch import Policy
-from alerter.expansion import LANGUAGE
-from alerter.inhibition import InhibitRule, built_in
+from alerter.datasource.expansion import LANGUAGE
+from alerter.decisions.dispatch import Policy
+from alerter.decisions.inhibition import InhibitRule, built_in
+from alerter.decisions.mute_times import Interval
+from alerter.decisions.routing import Route
 from alerter.matchers import parse_matcher
-from alerter.mute_times import Interval
-from alerter.routing import Route
-from alerter.rulepaths import rule_paths
-from alerter.rules import Group
-from alerter.state import Keeper, StoreError
+from alerter.rules import rulefile
+from alerter.rules.rulepaths import rule_paths
+from alerter.rules.rules import Group
+from alerter.state.state import Keeper, StoreError
 from exporter.access import Access, WebConfigError
 from exporter.access import load as load_access
 
@@ -32,10 +32,10 @@ def read_rules(config: Config) -> tuple[Group, ...]:
 def keeper(url: str) -> Keeper:
     """Where state is kept. Raises StoreError for a file that cannot be used; Redis connects later."""
     if url.startswith("sqlite:///"):
-        from alerter.sqlite_state import SqliteKeeper
+        from alerter.state.sqlite_state import SqliteKeeper
 
         return SqliteKeeper(Path(url.removeprefix("sqlite:///")))
-    from alerter.redis_state import RedisKeeper
+    from alerter.state.redis_state import RedisKeeper
 
     try:
         return RedisKeeper(url)

@@ -19,12 +19,12 @@ from pathlib import Path
 
 import psutil
 
-from alerter.board import Board
-from alerter.evaluation import Element
-from alerter.expansion import RuleTemplates, graph_link
-from alerter.group_loop import GroupLoop, Query, Surroundings
-from alerter.querier import Querier
-from alerter.rules import AlertRule, Group
+from alerter.datasource.expansion import RuleTemplates, graph_link
+from alerter.datasource.querier import Querier
+from alerter.decisions.evaluation import Element
+from alerter.loops.group_loop import GroupLoop, Query, Surroundings
+from alerter.rules.rules import AlertRule, Group
+from alerter.state.board import Board
 from benchmarks.figure import Figure
 from benchmarks.process import exporter
 

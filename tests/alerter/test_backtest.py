@@ -10,12 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from alerter.backtest import Step
-from alerter.backtest_report import Report
 from alerter.cli import instant
-from alerter.evaluation import Change, Element, Transition
-from alerter.remote_write import RemoteWriter
-from alerter.rules import AlertRule, Group
+from alerter.datasource.remote_write import RemoteWriter
+from alerter.decisions.evaluation import Change, Element, Transition
+from alerter.rules.rules import AlertRule, Group
+from alerter.tools.backtest import Step
+from alerter.tools.backtest_report import Report
 from exporter.model import make_labels
 from tests.alerter.worlds import firing
 from tests.servers import Servers

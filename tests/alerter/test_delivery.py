@@ -10,11 +10,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerter.board import Board
-from alerter.dispatch import Policy
+from alerter.decisions.dispatch import Policy
+from alerter.loops.patience import Patience
 from alerter.model import DeliveryError, Notification
-from alerter.patience import Patience
-from alerter.state import Store
+from alerter.state.board import Board
+from alerter.state.state import Store
 from tests.alerter.worlds import Clock, Inbox, delivery, firing, opened, post, resolved
 
 BUSY = DeliveryError("429", retryable=True, retry_after_s=30)

@@ -6,8 +6,8 @@ import dataclasses
 
 import pytest
 
-from alerter.dispatch import GroupView, Owed, Policy, Reason, Told, after_telling, grouped, owed
-from alerter.inhibition import InhibitRule, Known, built_in, inhibited
+from alerter.decisions.dispatch import GroupView, Owed, Policy, Reason, Told, after_telling, grouped, owed
+from alerter.decisions.inhibition import InhibitRule, Known, built_in, inhibited
 from alerter.matchers import all_match, parse_matcher
 from alerter.model import Alert, AlertState
 from exporter.model import Matcher, MatchType

@@ -8,11 +8,11 @@ import math
 
 import pytest
 
-from alerter.enrichment import Enrichment, sparkline, watched
-from alerter.evaluation import Element
-from alerter.expansion import graph_link
+from alerter.datasource.expansion import graph_link
+from alerter.datasource.querier import QueryError, RangeSeries
+from alerter.decisions.evaluation import Element
+from alerter.loops.enrichment import Enrichment, sparkline, watched
 from alerter.model import Alert, Notification
-from alerter.querier import QueryError, RangeSeries
 from exporter.model import make_labels
 from tests.alerter.worlds import firing, resolved
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerter.evaluation import (
+from alerter.decisions.evaluation import (
     Change,
     Element,
     EvaluationError,
@@ -24,7 +24,7 @@ from alerter.evaluation import (
     transitions,
 )
 from alerter.model import Alert, AlertState
-from alerter.rules import AlertRule, RecordRule
+from alerter.rules.rules import AlertRule, RecordRule
 from exporter.model import make_labels
 
 RULE = AlertRule("Hot", "temp > 80", for_s=30.0)

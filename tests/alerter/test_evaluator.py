@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from alerter.board import Board
-from alerter.evaluation import Element
-from alerter.evaluator import Evaluator
-from alerter.expansion import RuleTemplates
-from alerter.group_loop import GroupLoop, Health, Surroundings
+from alerter.datasource.expansion import RuleTemplates
+from alerter.datasource.querier import QueryError
+from alerter.decisions.evaluation import Element
+from alerter.loops.evaluator import Evaluator
+from alerter.loops.group_loop import GroupLoop, Health, Surroundings
 from alerter.model import AlertState
-from alerter.querier import QueryError
-from alerter.rules import AlertRule, Group, Mistake, RuleFileError
-from alerter.state import Store
+from alerter.rules.rules import AlertRule, Group, Mistake, RuleFileError
+from alerter.state.board import Board
+from alerter.state.state import Store
 from exporter.model import make_labels
 from tests.alerter.worlds import Clock, opened
 

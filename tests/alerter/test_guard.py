@@ -11,7 +11,7 @@ from aiohttp.test_utils import TestClient, TestServer
 
 from alerter.config import Config, Web, WebConfig
 from alerter.guard import guard
-from alerter.web import application
+from alerter.web.web import application
 from alerter.wiring import StartError, access
 from exporter.access import Access
 

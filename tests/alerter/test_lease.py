@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
-from alerter.lease import Lease
+from alerter.state.lease import Lease
 from tests.servers import Servers, free_port
 
 

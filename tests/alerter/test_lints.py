@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from alerter import rulefile
-from alerter.check import check
 from alerter.config import Config
-from alerter.expansion import LANGUAGE
-from alerter.lints import lint
+from alerter.datasource.expansion import LANGUAGE
+from alerter.rules import rulefile
+from alerter.tools.check import check
+from alerter.tools.lints import lint
 from tests.servers import Servers, free_port
 
 

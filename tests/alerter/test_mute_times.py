@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import yaml
 
-from alerter.mute_times import interval
+from alerter.decisions.mute_times import interval
 
 
 def at(text: str) -> float:

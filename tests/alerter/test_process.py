@@ -17,8 +17,8 @@ from typing import Any
 import pytest
 import yaml
 
-from alerter.evaluation import Element
-from alerter.remote_write import RemoteWriter
+from alerter.datasource.remote_write import RemoteWriter
+from alerter.decisions.evaluation import Element
 from exporter.model import make_labels
 from tests.alerter.http_inbox import HttpInbox
 from tests.servers import Running, Servers, answers, free_port, wait_until

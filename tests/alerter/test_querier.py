@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable
 import pytest
 from aiohttp import web
 
-from alerter.datasource import Datasource
-from alerter.evaluation import Element
-from alerter.querier import Querier, QueryError, split_steps
-from alerter.remote_write import RemoteWriter, snappy_block
+from alerter.datasource.datasource import Datasource
+from alerter.datasource.querier import Querier, QueryError, split_steps
+from alerter.datasource.remote_write import RemoteWriter, snappy_block
+from alerter.decisions.evaluation import Element
 from exporter.model import make_labels
 from tests.servers import Servers, free_port
 

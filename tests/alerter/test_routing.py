@@ -10,13 +10,13 @@ import msgspec
 import pytest
 import yaml
 
-from alerter.board import Board
 from alerter.config import Config
-from alerter.delivery import Delivery
-from alerter.dispatch import Policy
-from alerter.patience import Patience
+from alerter.decisions.dispatch import Policy
+from alerter.decisions.routing import Routing
+from alerter.loops.delivery import Delivery
+from alerter.loops.patience import Patience
 from alerter.receivers import ReceiverError, Secrets, Surroundings, read_secrets, wire
-from alerter.routing import Routing
+from alerter.state.board import Board
 from alerter.wiring import policies, routes
 from exporter.model import make_labels
 from exporter.settings import SettingsError

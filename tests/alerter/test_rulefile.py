@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerter import rulefile
-from alerter.check import shown
-from alerter.expansion import LANGUAGE
-from alerter.rules import AlertRule, RecordRule, RuleFile, RuleFileError, rule_keys
+from alerter.datasource.expansion import LANGUAGE
+from alerter.rules import rulefile
+from alerter.rules.rules import AlertRule, RecordRule, RuleFile, RuleFileError, rule_keys
+from alerter.tools.check import shown
 
 BAD = sorted((Path(__file__).parent / "bad_rules").glob("*.yml"))
 

@@ -11,9 +11,9 @@ import pytest
 import yaml
 from numpy.typing import NDArray
 
-from alerter import rulefile
-from alerter.expansion import LANGUAGE
-from alerter.rules import AlertRule
+from alerter.datasource.expansion import LANGUAGE
+from alerter.rules import rulefile
+from alerter.rules.rules import AlertRule
 from exporter.promql.answer import Matrix
 from exporter.promql.engine import Engine
 from exporter.simulation.fleet import make_fleet

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from alerter.ruletest import test as run_tests
-from alerter.unit_series import STALE, parse_labels, parse_values
+from alerter.tools.ruletest import test as run_tests
+from alerter.tools.unit_series import STALE, parse_labels, parse_values
 from exporter.model import make_labels
 from tests.servers import binary
 

@@ -13,15 +13,15 @@ import msgspec
 import pytest
 import yaml
 
-from alerter import rulefile
-from alerter.backtest import Backtest, Step
 from alerter.config import Config, Datasource, Web
-from alerter.evaluation import Element
-from alerter.expansion import LANGUAGE, RuleTemplates
-from alerter.past import backtest
-from alerter.querier import Querier
-from alerter.remote_write import RemoteWriter
-from alerter.sends import sends
+from alerter.datasource.expansion import LANGUAGE, RuleTemplates
+from alerter.datasource.querier import Querier
+from alerter.datasource.remote_write import RemoteWriter
+from alerter.decisions.evaluation import Element
+from alerter.decisions.sends import sends
+from alerter.rules import rulefile
+from alerter.tools.backtest import Backtest, Step
+from alerter.tools.past import backtest
 from tests.alerter.scenarios import STALE, Scenario, load
 from tests.conftest import SHARED
 from tests.servers import Servers

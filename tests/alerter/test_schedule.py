@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerter.rules import Group
-from alerter.schedule import Slots, slots
+from alerter.decisions.schedule import Slots, slots
+from alerter.rules.rules import Group
 
 
 @given(st.integers(1, 3_600_000), st.integers(0, 10**9), st.floats(0, 2e9))

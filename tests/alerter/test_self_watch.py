@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from alerter.board import Board
-from alerter.datasource import Datasource
-from alerter.evaluation import Element
-from alerter.heartbeat import Heartbeat
-from alerter.inhibition import Known
+from alerter.datasource.datasource import Datasource
+from alerter.datasource.querier import QueryError
+from alerter.decisions.evaluation import Element
+from alerter.decisions.inhibition import Known
+from alerter.loops.heartbeat import Heartbeat
+from alerter.loops.self_watch import Finding, SelfWatch, ending_silences, silent_datasource
 from alerter.model import Alert, AlertState
-from alerter.querier import QueryError
-from alerter.self_watch import Finding, SelfWatch, ending_silences, silent_datasource
-from alerter.silences import Silence, SilenceMatcher, Silences
-from alerter.state import Store
+from alerter.state.board import Board
+from alerter.state.silences import Silence, SilenceMatcher, Silences
+from alerter.state.state import Store
 from tests.alerter.test_querier import Server
 from tests.alerter.worlds import Clock, firing, opened
 

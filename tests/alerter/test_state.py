@@ -11,13 +11,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from alerter.dispatch import Told
-from alerter.evaluation import RuleState
+from alerter.decisions.dispatch import Told
+from alerter.decisions.evaluation import RuleState
 from alerter.model import Alert, AlertState
-from alerter.redis_state import RedisKeeper
-from alerter.silences import Silence, SilenceMatcher
-from alerter.sqlite_state import SqliteKeeper
-from alerter.state import Happened, Keeper, Store, StoreError
+from alerter.state.redis_state import RedisKeeper
+from alerter.state.silences import Silence, SilenceMatcher
+from alerter.state.sqlite_state import SqliteKeeper
+from alerter.state.state import Happened, Keeper, Store, StoreError
 from exporter.model import make_labels
 from tests.alerter.worlds import Clock, firing
 from tests.servers import Servers, free_port

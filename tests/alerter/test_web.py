@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from aiohttp.test_utils import TestClient, TestServer
 
-from alerter import alertmanager_api, api, web
 from alerter.app import App
 from alerter.config import Config
-from alerter.evaluation import RuleState
-from alerter.group_loop import Health
+from alerter.decisions.evaluation import RuleState
+from alerter.loops.group_loop import Health
 from alerter.model import Alert
 from alerter.receivers import Secrets
-from alerter.state import Happened
+from alerter.state.state import Happened
+from alerter.web import alertmanager_api, api, web
 from tests.alerter.worlds import firing
 
 SECRET = "https://hooks.slack.example/services/T0/B0/verysecret"
@@ -52,7 +52,7 @@ class Client:
         self.app = app
 
     async def __aenter__(self) -> Client:
-        from alerter.group_loop import GroupLoop
+        from alerter.loops.group_loop import GroupLoop
 
         self.app.evaluator.loops = [GroupLoop(group, self.app._surroundings()) for group in self.app.groups]
         tables = (web.routes(self.app._site()), alertmanager_api.routes(self.app._alertmanager()))

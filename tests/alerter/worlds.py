@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from alerter.board import Board
-from alerter.delivery import Delivery, Muted
-from alerter.dispatch import Policy
-from alerter.evaluation import RuleState
-from alerter.inhibition import Known
+from alerter.decisions.dispatch import Policy
+from alerter.decisions.evaluation import RuleState
+from alerter.decisions.inhibition import Known
+from alerter.loops.delivery import Delivery, Muted
+from alerter.loops.patience import Patience
 from alerter.model import Alert, AlertState, DeliveryError, Notification
-from alerter.patience import Patience
-from alerter.sqlite_state import SqliteKeeper
-from alerter.state import Store
+from alerter.state.board import Board
+from alerter.state.sqlite_state import SqliteKeeper
+from alerter.state.state import Store
 from exporter.model import make_labels
 
 

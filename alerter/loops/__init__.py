@@ -1,0 +1,1 @@
+"""The thin loops around the decisions: ask and save, send and record."""

@@ -1,0 +1,327 @@
+"""Loop 2, one for each receiver: what is it owed, send that, and record it only once it was accepted.
+
+A receiver that refuses or does not answer is left alone for as long as it asked, else for a growing while;
+meanwhile nothing is queued, because what it is owed is worked out anew when it is asked again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import dataclasses
+import logging
+from collections import Counter
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+
+from alerter.decisions.dispatch import GroupView, Owed, Policy, Told, after_telling, before_telling, grouped, owed
+from alerter.decisions.evaluation import ALERT_NAME
+from alerter.decisions.inhibition import Known
+from alerter.decisions.routing import PolicyOf
+from alerter.loops.patience import DeliveryStats, Patience
+from alerter.model import AlertState, DeliveryError, Notification, Receiver, fingerprint
+from alerter.state.board import Board
+from alerter.state.state import Happened, Store
+from exporter.model import Labels
+
+log = logging.getLogger(__name__)
+
+Muted = Callable[[Sequence[Known], float], Collection[Labels]]
+"""The labels of the alerts that are silenced or inhibited at a time."""
+
+Compose = Callable[[Notification], Awaitable[Notification]]
+"""Adds to a message what takes a query; must end soon and never fail."""
+
+_MUTED_CHECK_S = 5.0
+_LAST_SEND_GRACE_S = 16.0  # a receiver's own limit, and a little
+
+
+@dataclass(frozen=True, slots=True)
+class Telling:
+    """What one group is owed: what is true of it, what was told before, and the message."""
+
+    view: GroupView
+    told: Told | None
+    message: Owed
+
+    @property
+    def name(self) -> str:
+        """The same for the same telling tried again."""
+        since = self.told.at if self.told else 0.0
+        since = since or min((alert.active_at for alert in self.message.alerts), default=0.0)
+        return f"{group_name(self.view.labels)}-{self.message.reason}-{since:.3f};"
+
+
+def common(sets: Sequence[Labels]) -> Labels:
+    """The labels that all have in common."""
+    shared = set(sets[0]).intersection(*sets[1:])
+    return tuple(pair for pair in sets[0] if pair in shared)
+
+
+def group_name(labels: Labels) -> str:
+    """A group's labels as one text, for the store."""
+    return fingerprint(labels)
+
+
+class Delivery:
+    """Tells one receiver what it is owed."""
+
+    def __init__(
+        self,
+        receiver: Receiver,
+        policy: Policy,  # of groups of which nothing is true any more
+        *,
+        board: Board,
+        store: Store,
+        muted: Muted,
+        now: Callable[[], float],
+        sleep: Callable[[float], Awaitable[None]],
+        jitter: Callable[[], float],
+        patience: Patience,
+        external_url: str = "",
+        compose: Compose | None = None,
+        policy_of: PolicyOf | None = None,
+    ) -> None:
+        self.receiver = receiver
+        self.policy = policy
+        self.stats = DeliveryStats()
+        self._board, self._store, self._muted = board, store, muted
+        self._now, self._sleep, self._jitter = now, sleep, jitter
+        self._patience = patience
+        self._external_url = external_url
+        self._compose = compose
+        self._policy_of = policy_of or (lambda _: policy)
+        self._told: dict[Labels, Told] = {}
+        self._missing: dict[Labels, float] = {}
+        self._attempts: Counter[Labels] = Counter()
+        self._parked: dict[Labels, float] = {}
+        self._failures = 0
+        self._permanent = 0
+        self._next_send = 0.0
+        self._loads = -1
+        self._seen: tuple[tuple[float, ...], dict[Labels, GroupView]] = ((), {})
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"send-{receiver.name}")
+
+    async def run(self) -> None:
+        """Tell what is owed whenever there is news or it is time, for ever."""
+        try:
+            while True:
+                version = self._board.version
+                try:
+                    wake_at = await self.tell_all()
+                except Exception:
+                    log.exception("receiver's loop failed receiver=%s", self.receiver.name)
+                    wake_at = self._now() + self._patience.longest_s
+                await self._until(version, wake_at)
+        finally:
+            self._thread.shutdown(wait=False)
+
+    async def _until(self, version: int, wake_at: float) -> None:
+        """Returns with the next news or at `wake_at`."""
+        news = asyncio.ensure_future(self._board.changed_since(version))
+        alarm = asyncio.ensure_future(self._sleep(max(0.0, wake_at - self._now())))
+        try:
+            await asyncio.wait((news, alarm), return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            news.cancel()
+            alarm.cancel()
+
+    async def tell_all(self) -> float:
+        """One pass over all that is owed; returns when the next one is due at the latest."""
+        views = self._views()
+        now = self._now()
+        queue: list[tuple[int, float, Labels]] = []
+        wake_at = now + 3_600.0
+        for labels, view in views.items():
+            if (message := owed(view, self._told.get(labels), view.policy or self.policy, now)) is None:
+                continue
+            at = max(message.at, min(self._parked.get(labels, 0.0), now + self._patience.rare_s))
+            if at <= now:
+                queue.append((self._attempts[labels], at, labels))
+            else:
+                wake_at = min(wake_at, at)
+            if view.muted:
+                wake_at = min(wake_at, now + _MUTED_CHECK_S)
+        if self._missing or any(view.muted for view in views.values()):
+            wake_at = min(wake_at, now + _MUTED_CHECK_S)
+        self.stats.waiting = len(queue)
+        for groups in self._bundles([labels for _, _, labels in sorted(queue)]):
+            if not await self._tell(groups):
+                break
+            self.stats.waiting -= len(groups)
+        return self._now() if queue else wake_at  # what was told or refused has changed what is owed when
+
+    def _bundles(self, queue: Sequence[Labels]) -> list[list[Labels]]:
+        """One message for each group; in a storm, where messages must keep a pace, one for each alert name."""
+        if not self._patience.pace_s or len(queue) < self._patience.storm:
+            return [[labels] for labels in queue]
+        bundles: dict[str, list[Labels]] = {}
+        for labels in queue:
+            bundles.setdefault(dict(labels).get(ALERT_NAME, ""), []).append(labels)
+        return list(bundles.values())
+
+    def _views(self) -> dict[Labels, GroupView]:
+        """What is true of every group that is known or was told about; worked out anew when something changed."""
+        key = (self._board.version, self._store.loads, self._now() // _MUTED_CHECK_S)
+        if self._seen[0] != key:
+            self._seen = (key, self._look())
+        return self._seen[1]
+
+    def _look(self) -> dict[Labels, GroupView]:
+        if self._loads != self._store.loads:
+            self._told = {**{told.group_labels: told for told in self._kept()}, **self._told}
+            self._loads = self._store.loads
+        known, now = self._board.known(), self._now()
+        views = grouped(known, self._policy_of, self._muted(known, now))
+        self._note_missing(views, now)
+        for labels, told in list(self._told.items()):
+            if told.at > now:  # the clock was put back: what follows a message must not wait until then
+                self._told[labels] = told = dataclasses.replace(told, at=now)
+            view = views.get(labels, GroupView(labels))
+            if view.alerts or told.firing or told.maybe:
+                views[labels] = dataclasses.replace(view, missing_since=self._missing)
+            elif now - told.at > self.policy.group_interval_s:
+                self._keep(labels, None)
+        return views
+
+    def _kept(self) -> Sequence[Told]:
+        return tuple(self._store.told(self.receiver.name).values())
+
+    def _note_missing(self, views: dict[Labels, GroupView], now: float) -> None:
+        missing = {
+            alert.labels
+            for labels, told in self._told.items()
+            for alert in (*told.firing, *told.maybe)
+            if labels not in views or alert.labels not in views[labels].alerts
+        }
+        self._missing = {labels: min(self._missing.get(labels, now), now) for labels in missing}
+
+    # -- one message ------------------------------------------------------------------------------
+
+    async def _tell(self, groups: Sequence[Labels]) -> bool:
+        """Send what groups are owed now, if anything. False after a pause: all must be worked out anew."""
+        if (wait := self._next_send - self._now()) > 0:
+            await self._sleep(min(wait, self._patience.pace_s))  # the clock may have been put back
+        tellings = self._tellings(groups)
+        if not tellings:
+            return True
+        notification = await self._composed(tellings)
+        self._next_send = self._now() + self._patience.pace_s
+        try:
+            await self._send(notification, tellings)
+        except DeliveryError as err:
+            return await self._refused(tellings, err)
+        except Exception as err:
+            log.exception("receiver failed receiver=%s", self.receiver.name)
+            return await self._refused(tellings, DeliveryError(type(err).__name__, retryable=True, answered=False))
+        return True
+
+    def _tellings(self, groups: Sequence[Labels]) -> list[Telling]:
+        views, now = self._views(), self._now()
+        found = []
+        for labels in groups:
+            view, told = views.get(labels, GroupView(labels)), self._told.get(labels)
+            message = owed(view, told, view.policy or self.policy, now)
+            if message is not None and message.at <= now:
+                found.append(Telling(view, told, message))
+        return found
+
+    async def _composed(self, tellings: Sequence[Telling]) -> Notification:
+        names = "".join(telling.name for telling in tellings)
+        notification = Notification(
+            id=fingerprint((("receiver", self.receiver.name), ("tellings", names))),
+            group_labels=common([telling.view.labels for telling in tellings]),
+            alerts=tuple(alert for telling in tellings for alert in telling.message.alerts),
+            at=self._now(),
+            external_url=self._external_url,
+        )
+        return await self._compose(notification) if self._compose else notification
+
+    async def _send(self, notification: Notification, tellings: Sequence[Telling]) -> None:
+        """Send, and record the acceptance; when told to stop meanwhile, see the sending through first."""
+        await self._note_attempt(tellings)
+        loop = asyncio.get_running_loop()
+        sending = loop.run_in_executor(self._thread, self.receiver.send, notification)
+        try:
+            await asyncio.shield(sending)
+        except asyncio.CancelledError:
+            with contextlib.suppress(TimeoutError, DeliveryError):
+                await asyncio.wait_for(sending, _LAST_SEND_GRACE_S)
+                self._record(tellings)
+            raise
+        self._record(tellings)
+        await asyncio.to_thread(self._store.flush)
+        self.stats.sent += 1  # only now: who reads this may count on it after a crash
+
+    async def _note_attempt(self, tellings: Sequence[Telling]) -> None:
+        """Before anything leaves: who is killed now must know later that an end may be owed."""
+        for telling in tellings:
+            self._keep(telling.view.labels, before_telling(telling.view, telling.told, telling.message.alerts))
+        await asyncio.to_thread(self._store.flush)
+
+    def _keep(self, labels: Labels, told: Told | None) -> None:
+        """Told, in memory and in the store."""
+        if told is None:
+            self._told.pop(labels, None)
+        else:
+            self._told[labels] = told
+        self._store.put_told(self.receiver.name, group_name(labels), told)
+
+    def _record(self, tellings: Sequence[Telling]) -> None:
+        now = self._now()
+        for telling in tellings:
+            labels = telling.view.labels
+            self._keep(labels, after_telling(telling.view, self._told.get(labels), telling.message.alerts, now))
+            self._attempts.pop(labels, None)
+            self._parked.pop(labels, None)
+        self._store.happened([self._happened(telling, "accepted", now) for telling in tellings])
+        self._failures = self._permanent = 0
+        self.stats.last_sent_at = now
+        if self.stats.failing_since is not None:
+            log.info("receiver accepts again receiver=%s", self.receiver.name)
+        self.stats.failing_since = None
+        self.stats.last_error = ""
+
+    def _happened(self, telling: Telling, result: str, now: float) -> Happened:
+        message = telling.message
+        firing = sum(1 for alert in message.alerts if alert.state is AlertState.FIRING)
+        detail = f"{result}: {firing} firing, {len(message.alerts) - firing} resolved"
+        return Happened(now, "delivery", str(message.reason), telling.view.labels, self.receiver.name, detail)
+
+    async def _refused(self, tellings: Sequence[Telling], err: DeliveryError) -> bool:
+        """Note a failure and wait as long as it asks for. News must not shorten a receiver's Retry-After."""
+        now = self._now()
+        if err.answered:
+            for telling in tellings:
+                self._keep(telling.view.labels, telling.told)
+            await asyncio.to_thread(self._store.flush)
+        self._attempts.update(telling.view.labels for telling in tellings)
+        kind = "rate_limited" if err.retry_after_s else "temporary" if err.retryable else "permanent"
+        self.stats.failures[kind] += 1
+        self._say(err, now)
+        self._store.happened([self._happened(telling, f"refused ({err})", now) for telling in tellings])
+        self.stats.last_error = str(err)
+        self.stats.failing_since = self.stats.failing_since or now
+        if err.retryable:
+            self._failures += 1
+            wait_s = self._patience.wait_s(self._failures, err.retry_after_s, self._jitter())
+        else:
+            self._parked |= {telling.view.labels: now + self._patience.rare_s for telling in tellings}
+            self._permanent += 1
+            if self._permanent < self._patience.permanent_in_a_row:
+                return True  # it may be this message alone: the others get their try
+            wait_s = self._patience.rare_s
+        self.stats.held_until = now + wait_s
+        await self._sleep(wait_s)
+        self.stats.held_until = None
+        return False
+
+    def _say(self, err: DeliveryError, now: float) -> None:
+        """Once for each kind of error in a streak."""
+        if str(err) == self.stats.last_error:
+            return
+        if err.retryable:
+            log.warning("message not accepted, will retry receiver=%s err=%s", self.receiver.name, err)
+        else:
+            log.error("receiver refuses, check its settings receiver=%s err=%s", self.receiver.name, err)

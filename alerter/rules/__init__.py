@@ -1,0 +1,1 @@
+"""Rule files: read with the place of every mistake, and their groups."""

@@ -1,0 +1,1 @@
+"""The store between the loops: alerts, what was told, silences and history."""

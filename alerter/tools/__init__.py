@@ -1,0 +1,1 @@
+"""For people who write rules: check, test, backtest, send-test."""

@@ -1,0 +1,68 @@
+"""The command `backtest`: rule files, a datasource and a span of time in, a report out."""
+
+from __future__ import annotations
+
+import time
+from typing import TextIO
+
+from alerter.config import Config
+from alerter.datasource.expansion import LANGUAGE, RuleTemplates, graph_link
+from alerter.datasource.querier import Querier
+from alerter.rules import rulefile
+from alerter.rules.rulepaths import rule_paths
+from alerter.tools.backtest import Backtest
+from alerter.tools.backtest_report import Report, step_line
+from exporter.duration import format_duration, parse_duration
+
+_PROGRESS_S = 0.5
+
+
+async def backtest(config: Config, start: float, end: float, form: str, out: TextIO, progress: TextIO) -> int:
+    """Write the report; 0. Raises RuleFileError, QueryError, and ValueError for a span that ends before it starts."""
+    if end < start:
+        raise ValueError("--end: is before --start")
+    groups = rulefile.load(rule_paths(config.rules), LANGUAGE, config.evaluation.seconds("interval"))
+    timeout_s = parse_duration(config.datasource.timeout) / 1_000
+    report = Report(groups, start, end)
+    shown = _Progress(progress, start, end)
+    async with Querier(config.datasource.url, timeout_s) as querier:
+        templates = RuleTemplates(
+            querier.instant,
+            external_labels=config.external_labels,
+            external_url=config.web.external_url.rstrip("/"),
+            timeout_s=timeout_s + 1,
+        )
+        walk = Backtest(groups, querier, templates, link=lambda expr: graph_link(config.web.link, expr))
+        async for step in walk.walk(start, end):
+            report.add(step)
+            shown.at(step.t)
+            if form == "jsonl":
+                print(step_line(step), file=out)
+    shown.end()
+    if form != "jsonl":
+        print(report.as_json() if form == "json" else report.as_text(), file=out)
+    return 0
+
+
+class _Progress:
+    """A line on a terminal that says how far it is; nothing where nobody watches."""
+
+    def __init__(self, out: TextIO, start: float, end: float) -> None:
+        self._out = out
+        self._start, self._end = start, end
+        self._watched = out.isatty()
+        self._last = 0.0
+
+    def at(self, t: float) -> None:
+        """It has come to `t`."""
+        if not self._watched or time.monotonic() - self._last < _PROGRESS_S:
+            return
+        self._last = time.monotonic()
+        done, whole = t - self._start, max(self._end - self._start, 1.0)
+        of = f"{format_duration(round(done) * 1_000)} of {format_duration(round(whole) * 1_000)}"
+        print(f"\r\x1b[K{done / whole:4.0%}  {of}", end="", file=self._out, flush=True)
+
+    def end(self) -> None:
+        """Done: the line goes."""
+        if self._watched:
+            print("\r\x1b[K", end="", file=self._out, flush=True)

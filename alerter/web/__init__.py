@@ -1,0 +1,1 @@
+"""The alerter's own API and page."""
