@@ -20,9 +20,9 @@ from pathlib import Path
 import psutil
 
 from alerter.datasource.expansion import RuleTemplates, graph_link
-from alerter.datasource.querier import Querier
+from alerter.datasource.querier import Querier, Query
 from alerter.decisions.evaluation import Element
-from alerter.loops.group_loop import GroupLoop, Query, Surroundings
+from alerter.loops.group_loop import GroupLoop, Surroundings
 from alerter.rules.rules import AlertRule, Group
 from alerter.state.board import Board
 from benchmarks.figure import Figure
