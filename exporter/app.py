@@ -19,6 +19,8 @@ from pathlib import Path
 from aiohttp import web as aiohttp_web
 
 from exporter import readings, rule_thresholds
+from exporter.access import Access, WebConfigError, is_local
+from exporter.access import load as load_access
 from exporter.analysis.analyst import Analyst
 from exporter.common_settings import host_and_port
 from exporter.config import Config
@@ -35,8 +37,6 @@ from exporter.storage.open import open_store
 from exporter.storage.store import UnusableStore
 from exporter.telemetry import Read, Telemetry, timers
 from exporter.web import server
-from exporter.web.auth import Access, WebConfigError, is_local
-from exporter.web.auth import load as load_access
 from exporter.web.exposition import Format
 from exporter.web.live import Live
 from exporter.web.system import Check

@@ -5,10 +5,8 @@ from __future__ import annotations
 from aiohttp import web
 from aiohttp.typedefs import Middleware
 
-from exporter.access import Access, Keyring, Verify, WebConfigError, bcrypt_matches, is_local, load
+from exporter.access import Access, Keyring, Verify, bcrypt_matches, is_local
 from exporter.web.errors import ApiError, Handler, error_response
-
-__all__ = ["Access", "Guard", "Verify", "WebConfigError", "bcrypt_matches", "is_local", "load"]
 
 READS = frozenset({"GET", "HEAD", "OPTIONS"})
 _OPEN = frozenset({"/-/healthy", "/-/ready"})

@@ -10,10 +10,11 @@ from pathlib import Path
 
 from aiohttp import web
 
+from exporter.access import Access, Verify, bcrypt_matches
 from exporter.model import Queryable
 from exporter.schedule import Timer
 from exporter.web.alerts import Alerts
-from exporter.web.auth import Access, Guard, Verify, bcrypt_matches
+from exporter.web.auth import Guard
 from exporter.web.body import FORM_BYTES
 from exporter.web.control import Control, Failures
 from exporter.web.dashboard import Dashboard

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from aiohttp import encode_basic_auth
 
-from exporter.web.auth import Access, WebConfigError, is_local, load
+from exporter.access import Access, WebConfigError, is_local, load
 from exporter.web.live import Live
 from exporter.web.server import build
 from tests.web.fleet import T0_MS, FleetMaker

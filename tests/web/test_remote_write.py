@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
+from exporter.access import Access
 from exporter.model import Family, Labels, SeriesSet
 from exporter.remote_write import WriteRequest, Written, encode
-from exporter.web.auth import Access
 from exporter.web.remote_write import series_sets
 from tests.servers import Servers, wait_until
 from tests.web.site import site
