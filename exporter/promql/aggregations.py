@@ -13,11 +13,13 @@ from numpy.typing import NDArray
 
 from exporter.model import METRIC_NAME, Labels
 from exporter.promql.arrays import Mask, Samples
-from exporter.promql.compensated import Mean, add, is_exact_enough
+from exporter.promql.compensated import Mean, add, group_sums
 from exporter.promql.gotext import format_f
 from exporter.promql.labelsets import dropper, groups_of, keeper, with_label
 from exporter.promql.quantiles import quantile_of
 from exporter.promql.series import Series, empty, merged, simplified
+
+_LARGEST = float(np.finfo(np.float64).max)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -108,10 +110,10 @@ def _counts(present: Mask | None, starts: NDArray[np.intp], shape: tuple[int, ..
 
 
 def _sum(rows: Sorted, _: Samples) -> Samples:
-    plain = rows.reduced(np.add, 0.0)
-    if _is_sound(rows, plain):
-        return plain
-    total, lost = np.zeros(plain.shape), np.zeros(plain.shape)
+    exact = _exact_sums(rows)
+    if exact is not None:
+        return exact
+    total, lost = np.zeros(rows.counts.shape), np.zeros(rows.counts.shape)
     for groups, values, there in rows.points():
         new_total, new_lost = add(values, total[groups], lost[groups])
         total[groups] = np.where(there, new_total, total[groups])
@@ -119,23 +121,28 @@ def _sum(rows: Sorted, _: Samples) -> Samples:
     return np.where(np.isinf(total), total, total + lost)
 
 
-def _is_sound(rows: Sorted, plain: Samples) -> bool:
-    values = rows.filled(0.0)
-    if values.min(initial=0) >= 0 or values.max(initial=0) <= 0:
-        return True
-    magnitudes = np.add.reduceat(np.abs(values), rows.starts, axis=0)
-    return bool(is_exact_enough(plain, magnitudes).all())
-
-
 def _avg(rows: Sorted, _: Samples) -> Samples:
-    plain = rows.reduced(np.add, 0.0)
-    if np.isfinite(plain).all() and _is_sound(rows, plain):
-        return plain / np.maximum(rows.counts, 1)
-    mean = Mean(plain.shape)
+    exact = _exact_sums(rows)
+    if exact is not None:
+        return exact / np.maximum(rows.counts, 1)
+    mean = Mean(rows.counts.shape)
     for groups, values, there in rows.points():
         group, step = np.nonzero(there)
         mean.add((groups[group], step), values[there])
     return mean.result()
+
+
+def _exact_sums(rows: Sorted) -> Samples | None:
+    """The groups' sums; None where it depends on the order of addition whether they overflow."""
+    values = rows.filled(0.0)
+    special: Samples | float = 0.0
+    finite = np.isfinite(values)
+    if not finite.all():
+        special = np.add.reduceat(np.where(finite, 0.0, values), rows.starts, axis=0)
+        values = np.where(finite, values, 0.0)
+    if max(values.max(initial=0), -values.min(initial=0)) >= _LARGEST / len(values):
+        return None
+    return group_sums(values, rows.starts) + special
 
 
 def _variance(rows: Sorted, _: Samples) -> Samples:
@@ -181,8 +188,9 @@ def count_values(series: Series, label: str, grouping: Sequence[str], without: b
     rows, columns = np.nonzero(series.mask())
     if not len(rows):
         return empty(steps)
-    distinct, codes = np.unique(series.values[rows, columns], return_inverse=True)
-    texts = [format_f(value) for value in distinct.tolist()]
+    bits = series.values[rows, columns].view(np.int64)  # as values, 0 and -0 would be one
+    distinct, codes = np.unique(bits, return_inverse=True)
+    texts = [format_f(value) for value in distinct.view(np.float64).tolist()]
     pairs, pair_of = np.unique(rows * len(texts) + codes.reshape(-1), return_inverse=True)
     rows_and_codes = (divmod(pair, len(texts)) for pair in pairs.tolist())
     named = [with_label(series.labels[row], label, texts[code]) for row, code in rows_and_codes]

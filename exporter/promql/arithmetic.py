@@ -43,9 +43,14 @@ def round_to(values: Samples, nearest: Samples) -> Samples:
 
 
 def clamp(values: Samples, low: Samples, high: Samples) -> Samples:
-    """max(low, min(high, value)) as Go's math has them: an infinite bound beats NaN."""
-    capped = np.where(np.isneginf(high), high, np.minimum(high, values))
-    return np.where(np.isposinf(low), low, np.maximum(low, capped))
+    """max(low, min(high, value)) as Go's math has them."""
+    return _larger(low, -_larger(-high, -values))
+
+
+def _larger(a: Samples, b: Samples) -> Samples:
+    """Go's math.Max: +Inf beats NaN, NaN all others, and 0 is larger than -0."""
+    larger = np.where((a == 0) & (b == 0), a + b, np.maximum(a, b))
+    return np.where(np.isposinf(a) | np.isposinf(b), np.inf, larger)
 
 
 FUNCTIONS: dict[str, Callable[[Samples], Samples]] = {

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from math import fsum
 from typing import TypeAlias
 
 import numpy as np
@@ -17,6 +18,7 @@ from exporter.promql.arrays import Indices, Mask, Samples, Times
 
 # A plain sum whose addends are this much larger than itself has lost some 1e-12 of its value.
 _CANCELLATION = 1e4
+_AT_A_TIME = 1 << 18  # values added in pairs
 
 Place: TypeAlias = Indices | tuple[Indices, Indices]
 
@@ -64,6 +66,41 @@ def sums(ranges: Ranges) -> Samples:
     for having, _, value in ranges.addends():
         total[having], lost[having] = add(value, total[having], lost[having])
     return np.where(np.isinf(total), total, total + lost)
+
+
+def group_sums(values: Samples, starts: Indices) -> Samples:
+    """Sums of groups of rows, each correct to its last digit, so as compensated ones are. Shape (g, k).
+
+    values: shape (n, k), a group's rows side by side; no sum of them overflows. starts: shape (g,).
+    """
+    if values.shape[1] == 1:
+        column, ends = values[:, 0].tolist(), [*starts[1:].tolist(), len(values)]
+        return np.array([[fsum(column[start:end])] for start, end in zip(starts.tolist(), ends, strict=True)])
+    out = np.empty((len(starts), values.shape[1]))
+    width = max(1, _AT_A_TIME // len(values))
+    for i in range(0, values.shape[1], width):
+        out[:, i : i + width] = _in_pairs(values[:, i : i + width], np.diff(starts, append=len(values)))
+    return out
+
+
+def _in_pairs(values: Samples, sizes: Indices) -> Samples:
+    """Neighbours within each group are added until one row is left of each, with what rounding has lost aside."""
+    lost = np.zeros(values.shape)
+    while sizes.max(initial=1) > 1:
+        halves = (sizes + 1) // 2
+        first = np.repeat(np.cumsum(sizes) - sizes, halves)
+        within = 2 * (np.arange(len(first)) - np.repeat(np.cumsum(halves) - halves, halves))
+        left = first + within
+        paired = np.flatnonzero(within + 1 < np.repeat(sizes, halves))
+        a, b = values[left], values[left[paired] + 1]
+        lost_b = lost[left[paired] + 1]
+        lost = lost[left]
+        total = a[paired] + b
+        shift = total - a[paired]
+        lost[paired] += lost_b + ((a[paired] - (total - shift)) + (b - shift))
+        a[paired] = total
+        values, sizes = a, halves
+    return values + lost
 
 
 def means(ranges: Ranges) -> Samples:

@@ -10,7 +10,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from exporter.promql.arrays import Mask, Samples
+from exporter.promql.arrays import Indices, Mask, Samples
 from exporter.promql.compensated import Ranges, is_exact_enough, means, sums, variances
 from exporter.promql.sliding import slide
 from exporter.promql.windows import Block, Windows
@@ -53,14 +53,14 @@ def max_over_time(block: Block, windows: Windows) -> Samples:
 def sum_over_time(block: Block, windows: Windows) -> Samples:
     """The sum, compensated for rounding."""
     plain, doubtful = _plain_sums(block.values, windows)
-    return redone(plain, doubtful, block, windows, sums)
+    return redone(plain, doubtful, block, windows, lambda ranges, _: sums(ranges))
 
 
 def avg_over_time(block: Block, windows: Windows) -> Samples:
     """The mean, compensated for rounding and safe from overflow."""
     plain, doubtful = _plain_sums(block.values, windows)
     doubtful = doubtful | ~np.isfinite(plain)
-    return redone(plain / np.maximum(windows.lengths, 1), doubtful, block, windows, means)
+    return redone(plain / np.maximum(windows.lengths, 1), doubtful, block, windows, lambda ranges, _: means(ranges))
 
 
 def stdvar_over_time(block: Block, windows: Windows) -> Samples:
@@ -71,7 +71,7 @@ def stdvar_over_time(block: Block, windows: Windows) -> Samples:
     mean_square = slide(np.add, shifted * shifted, windows.starts, windows.ends) / count
     variance = mean_square - mean * mean
     sound = (mean_square <= _CANCELLATION * variance) | (mean_square == 0)
-    return redone(variance, ~sound, block, windows, variances)
+    return redone(variance, ~sound, block, windows, lambda ranges, _: variances(ranges))
 
 
 def stddev_over_time(block: Block, windows: Windows) -> Samples:
@@ -112,11 +112,11 @@ def _plain_sums(values: Samples, windows: Windows) -> tuple[Samples, Mask]:
 
 
 def redone(
-    quick: Samples, doubtful: Mask, block: Block, windows: Windows, exact: Callable[[Ranges], Samples]
+    quick: Samples, doubtful: Mask, block: Block, windows: Windows, exact: Callable[[Ranges, Indices], Samples]
 ) -> Samples:
-    """The quick answers (n, k), those in doubt replaced by exact ones."""
+    """The quick answers (n, k), those in doubt replaced by exact ones, from windows (e,) and their steps (e,)."""
     rows, steps = np.nonzero(doubtful & (windows.lengths > 0))
     for i in range(0, len(rows), _CHUNK):
         row, step = rows[i : i + _CHUNK], steps[i : i + _CHUNK]
-        quick[row, step] = exact(Ranges(block.values, row, windows.starts[step], windows.ends[step]))
+        quick[row, step] = exact(Ranges(block.values, row, windows.starts[step], windows.ends[step]), step)
     return quick

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from exporter.promql.arrays import Mask, Samples, Times
+from exporter.promql.arrays import Indices, Mask, Samples, Times
 from exporter.promql.compensated import Ranges, lines
 from exporter.promql.over_time import count_pairs, redone
 from exporter.promql.sliding import slide
@@ -22,12 +22,12 @@ def deriv(block: Block, windows: Windows) -> Samples:
     """Slope per second."""
     origin_ms = block.t_ms[windows.first]
     slope, _ = _lines(block, windows, origin_ms)
-    return redone(slope, _is_flat(block, windows, slope), block, windows, lambda ranges: _slopes(block, ranges))
 
+    def exact(ranges: Ranges, _steps: Indices) -> Samples:
+        slope, _ = lines(ranges, block.t_ms, block.t_ms[ranges.starts])
+        return slope
 
-def _slopes(block: Block, ranges: Ranges) -> Samples:
-    slope, _ = lines(ranges, block.t_ms, block.t_ms[ranges.starts])
-    return slope
+    return redone(slope, _is_flat(block, windows, slope), block, windows, exact)
 
 
 def _is_flat(block: Block, windows: Windows, slope: Samples) -> Mask:
@@ -41,7 +41,24 @@ def _is_flat(block: Block, windows: Windows, slope: Samples) -> Mask:
 def predict_linear(block: Block, windows: Windows, seconds: Samples) -> Samples:
     """The value so many seconds from the step on. seconds: shape (k,)."""
     slope, intercept = _lines(block, windows, windows.at_ms)
-    return slope * seconds + intercept
+    predicted = slope * seconds + intercept
+    doubtful = (slope != 0) & _is_near_zero(block, windows, predicted, seconds)
+
+    def exact(ranges: Ranges, steps: Indices) -> Samples:
+        slope, intercept = lines(ranges, block.t_ms, windows.at_ms[steps])
+        return slope * seconds[steps] + intercept
+
+    return redone(predicted, doubtful, block, windows, exact)
+
+
+def _is_near_zero(block: Block, windows: Windows, predicted: Samples, seconds: Samples) -> Mask:
+    """Where Prometheus' own rounding shows: little is left of the values' height, or the step is far from them."""
+    sampled = np.maximum((block.t_ms[windows.last] - block.t_ms[windows.first]) / 1000, 1e-3)
+    away = np.abs(windows.at_ms - block.t_ms[windows.first]) / 1000
+    reach = np.maximum(away / sampled, 1) * (1 + (away + np.abs(seconds)) / sampled)
+    height = np.maximum(np.abs(block.values[:, windows.first]), np.abs(block.values[:, windows.last]))
+    near: Mask = (predicted != 0) & (np.abs(predicted) * _FLATNESS < height * reach)
+    return near
 
 
 def _lines(block: Block, windows: Windows, origin_ms: Times) -> tuple[Samples, Samples]:

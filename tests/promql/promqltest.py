@@ -163,11 +163,16 @@ def _values(item: str) -> Iterator[float | None]:
     if match["value"] == "_":
         yield from [None] * (1 if times is None else times)
         return
-    value = STALE if match["value"] == "stale" else parse_number(match["value"].replace("+", ""))
-    step = parse_number(match["step"].replace("+", "")) if match["step"] else 0.0
+    value = STALE if match["value"] == "stale" else _signed(match["value"])
+    step = _signed(match["step"]) if match["step"] else 0.0
     for _ in range(1 if times is None else times + 1):
         yield value
         value = STALE if match["value"] == "stale" else value + step
+
+
+def _signed(text: str) -> float:
+    number = parse_number(text.lstrip("+-"))
+    return -number if text.startswith("-") else number
 
 
 def _case(line: int, command: str, lines: list[str]) -> Case | None:

@@ -182,3 +182,31 @@ def test_resets_are_undone_to_the_last_bit() -> None:
         sampled, to_start = 15.0 * (len(window) - 1), 15.0
         to_zero = sampled * (window[0] / grown)
         assert value == grown * ((sampled + min(to_start, to_zero) + 0.0) / sampled)
+
+
+@pytest.mark.parametrize(("modifier", "moved_s"), [("", 0), (" offset 1h", 3_600), (" @ 7000", 0)])
+def test_a_prediction_near_zero_has_prometheus_own_digits(modifier: str, moved_s: int) -> None:
+    """Where a falling line meets 0, what is left is as much rounding as value: it has to be the same rounding."""
+    rng = np.random.default_rng(5)
+    values = 4e3 - np.arange(800) * 7.5 + rng.normal(0, 1e-3, 800)  # 0 at 8,000 s
+    memory = Memory()
+    for i, value in enumerate(values.tolist()):
+        memory.put(make_labels({"__name__": "x"}), 15_000 * i + 123, value)
+    query = f"predict_linear(x[30m]{modifier}, {1_000 - moved_s})"
+    answer = Engine(memory).range(query, 6_998_000 + 1000 * moved_s, 7_002_000 + 1000 * moved_s, 1)
+    points = next(iter(_points(answer).values()))
+    for t, value in points.items():
+        end = 7_000_000 if "@" in modifier else t - 1000 * moved_s
+        window = [(15_000 * i + 123, values[i]) for i in range(800) if end - 1_800_000 < 15_000 * i + 123 <= end]
+        assert math.isclose(value, _predicted(window, t, 1_000 - moved_s), rel_tol=1e-9), t
+
+
+def _predicted(window: list[tuple[int, float]], t_ms: int, seconds: float) -> float:
+    """Source: prometheus/promql/functions.go, linearRegression; its compensated sums are exact ones here."""
+    n = len(window)
+    x = [(at - t_ms) / 1000 for at, _ in window]
+    y = [value for _, value in window]
+    sum_x, sum_y = math.fsum(x), math.fsum(y)
+    xy = math.fsum(a * b for a, b in zip(x, y, strict=True))
+    slope = (xy - sum_x * sum_y / n) / (math.fsum(a * a for a in x) - sum_x * sum_x / n)
+    return slope * seconds + (sum_y / n - slope * sum_x / n)
