@@ -1,4 +1,4 @@
-"""What the alerter says, for those who look at the exporter: its alerts, kept fresh, and its API passed through."""
+"""What the alerter says, for those who look at the exporter: its alerts and what belongs to them, kept fresh."""
 
 from __future__ import annotations
 
@@ -9,20 +9,17 @@ from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 
-import aiohttp
 import orjson
 from aiohttp import web
-from yarl import URL
+
+from exporter.web.alert_details import Details, ask
+from exporter.web.alerter import Alerter, AlerterAway
 
 log = logging.getLogger(__name__)
 
-_TIMEOUT = aiohttp.ClientTimeout(total=5)
-_MOST_BYTES = 16 << 20
 _WORTH_A_LINE_S = 30.0  # both processes may have been started just now, the alerter a little later
-
-
-class AlerterAway(Exception):
-    """The alerter gave no usable answer. The message holds no credentials."""
+_OK = 200
+_REST = 20  # asking takes at most a twentieth of the time
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,64 +44,100 @@ class ActiveAlert:
 
 
 class Alerts:
-    """The alerter's active alerts, asked for every `interval_s` in the background.
+    """The alerter's active alerts and their details, asked for in the background.
 
-    Nobody waits for it: `active` and `per_server` are what it said last, nothing once it has been away.
-    monotonic: any seconds that only grow.
+    Asks every `watched_s` while `watched()` says that somebody looks, so that a change is known well within a second,
+    else every `interval_s`. Nobody waits for it: `active`, `details` and `per_server` are what it said last, nothing
+    once it has been away. monotonic: any seconds that only grow; now: Unix seconds.
     """
 
-    def __init__(self, url: str, monotonic: Callable[[], float], interval_s: float = 5.0) -> None:
-        self._url = URL(url)
-        self._shown = str(self._url.with_user(None))
+    def __init__(
+        self,
+        alerter: Alerter,
+        monotonic: Callable[[], float],
+        now: Callable[[], float],
+        *,
+        interval_s: float = 5.0,
+        watched_s: float = 0.4,
+    ) -> None:
+        self._alerter = alerter
         self._monotonic = monotonic
+        self._now = now
         self._interval_s = interval_s
+        self._watched_s = min(watched_s, interval_s)
         self._away_since = 0.0
         self._told = False
-        self._session: aiohttp.ClientSession | None = None
+        self._body = b""
+        self._asked_details = float("-inf")
+        self._again = False
+        self._asking = asyncio.Lock()
+        self._counts: Mapping[str, int] = {}
         self._listeners: list[Callable[[], None]] = []
+        self.watched: Callable[[], bool] = lambda: False
         self.active: tuple[ActiveAlert, ...] = ()
+        self.details = Details()
         self.away: str | None = None
 
     def on_change(self, listener: Callable[[], None]) -> None:
-        """Call this whenever the alerts differ from the last time."""
+        """Call this whenever the alerts or their details differ from the last time."""
         self._listeners.append(listener)
 
     def per_server(self) -> Mapping[str, int]:
         """How many alerts fire on each server."""
-        return Counter(alert.labels.get("server", "") for alert in self.active if alert.state == "firing")
+        return self._counts
 
     async def context(self, _app: web.Application) -> AsyncIterator[None]:
         """Asks in the background while the application runs."""
-        self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
         asking = asyncio.create_task(self._ask_for_ever())
         yield
         asking.cancel()
         with contextlib.suppress(asyncio.CancelledError):
             await asking
-        await self._session.close()
 
     async def _ask_for_ever(self) -> None:
         while True:
+            started = self._monotonic()
             try:
                 await self.refresh()
             except Exception:  # this loop must not die
                 log.exception("alerts not refreshed")
-            await asyncio.sleep(self._interval_s)
+            await self._pause(max(self._watched_s, _REST * (self._monotonic() - started)))
+
+    async def _pause(self, step_s: float) -> None:
+        waited_s = 0.0
+        while waited_s < self._interval_s and not (waited_s and self.watched()):
+            await asyncio.sleep(step_s)
+            waited_s += step_s
 
     async def refresh(self) -> None:
         """Ask once; an alerter that is away leaves no alerts, and an absence that lasts is logged once."""
+        async with self._asking:
+            await self._refresh()
+
+    async def _refresh(self) -> None:
+        before = (self.active, self.details, self.away is None)
         try:
-            status, body = await self.fetch("/api/v1/alerts", ())
-            found = _parse(status, body)
+            await self._ask()
         except AlerterAway as err:
             self._note_absence(str(err))
-            found = ()
+            self._body, self.active, self.details = b"", (), Details()
         else:
             self.away, self._told = None, False
-        if found != self.active:
-            self.active = found
+        if (self.active, self.details, self.away is None) != before:
+            self._counts = Counter(alert.labels.get("server", "") for alert in self.active if alert.state == "firing")
             for listener in self._listeners:
                 listener()
+
+    async def _ask(self) -> None:
+        """Raises AlerterAway."""
+        answer = await self._alerter.get("/api/v1/alerts")
+        changed = answer.status != _OK or answer.body != self._body
+        if changed:
+            self.active, self._body = _parse(answer.status, answer.body), answer.body
+        # The alerter's history is written a moment after its state, so a change is looked into twice.
+        if changed or self._again or self._monotonic() - self._asked_details >= self._interval_s:
+            self.details, self._again = await ask(self._alerter, self._now()), changed
+            self._asked_details = self._monotonic()
 
     def _note_absence(self, reason: str) -> None:
         now = self._monotonic()
@@ -115,30 +148,10 @@ class Alerts:
             log.warning("alerter is away err=%s", reason)
             self._told = True
 
-    async def fetch(self, path: str, query: tuple[tuple[str, str], ...]) -> tuple[int, bytes]:
-        """Status and body of a GET at the alerter. Raises AlerterAway."""
-        if self._session is None:
-            raise AlerterAway(f"alerter at {self._shown} is not asked yet")
-        url = self._url.with_path(self._url.path.rstrip("/") + path)
-        try:
-            async with self._session.get(url, params=query, allow_redirects=False) as response:
-                return response.status, await self._read(response)
-        except (aiohttp.ClientError, TimeoutError, OSError) as err:
-            reason = type(err).__name__ if isinstance(err, TimeoutError) else f"{type(err).__name__}: {err}"
-            raise AlerterAway(f"alerter at {self._shown} does not answer: {reason}") from err
-
-    async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        body = bytearray()
-        async for part in response.content.iter_any():
-            body += part
-            if len(body) > _MOST_BYTES:
-                raise AlerterAway(f"alerter at {self._shown} sends more than {_MOST_BYTES} bytes")
-        return bytes(body)
-
 
 def _parse(status: int, body: bytes) -> tuple[ActiveAlert, ...]:
     """The alerts of an answer. Raises AlerterAway if it is not one."""
-    if status != 200:
+    if status != _OK:
         raise AlerterAway(f"alerter answers with status {status}")
     try:
         return tuple(

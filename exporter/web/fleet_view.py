@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+import math
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 
 from exporter.analysis.servers import means
@@ -30,12 +31,28 @@ def _down(server: ServerStatus) -> bool:
     return server.health is Health.DOWN
 
 
-def streamed(fleet: Fleet, alerts: Mapping[str, int]) -> dict[str, object]:
-    """The data of the channel `server-metrics`. alerts: how many fire on each server."""
-    return {"servers": [_streamed(server, alerts) for server in fleet.servers], "summary": summary(fleet)}
+_URGENCY = {Health.DOWN: 0, Health.CRITICAL: 1, Health.WARNING: 2, Health.HEALTHY: 3}
 
 
-def _streamed(server: ServerStatus, alerts: Mapping[str, int]) -> dict[str, object]:
+def streamed(
+    fleet: Fleet, alerts: Mapping[str, int], latency: Mapping[str, float], most: int | None = None
+) -> dict[str, object]:
+    """The data of the channel `server-metrics`; of more than `most` servers those in the worst health.
+
+    alerts: how many fire on each server. latency: its 99th percentile in seconds, where there were requests.
+    """
+    shown: Sequence[ServerStatus] = fleet.servers
+    if most is not None and len(shown) > most:
+        shown = sorted(shown, key=lambda server: _URGENCY[server.health])[:most]
+    return {
+        "servers": [_streamed(server, alerts, latency.get(server.reading.id, math.nan)) for server in shown],
+        "omitted": len(fleet.servers) - len(shown),
+        "tick": fleet.t_ms // 1000,
+        "summary": summary(fleet),
+    }
+
+
+def _streamed(server: ServerStatus, alerts: Mapping[str, int], p99_s: float) -> dict[str, object]:
     of = server.reading
     return {
         "id": of.id,
@@ -47,6 +64,7 @@ def _streamed(server: ServerStatus, alerts: Mapping[str, int]) -> dict[str, obje
         "role": of.role,
         "environment": of.environment,
         "response_ms": None if _down(server) else number(of.response_s * 1000),
+        "p99_ms": None if _down(server) else number(p99_s * 1000),
         "requests": None if _down(server) else number(of.requests_per_s),
         "booted": whole(of.booted_s),
     }

@@ -13,7 +13,7 @@ import orjson
 from aiohttp import web
 
 from exporter.model import METRIC_NAME, Snapshot
-from exporter.web.alerts import AlerterAway, Alerts
+from exporter.web.alerter import Alerter, AlerterAway
 from exporter.web.body import Form
 from exporter.web.exposition import label_values
 from exporter.web.parameters import limit
@@ -29,7 +29,7 @@ class Status:
     def __init__(
         self,
         latest: Callable[[], Snapshot | None],
-        alerts: Alerts,
+        alerter: Alerter,
         *,
         version: str,
         started: float,
@@ -37,7 +37,7 @@ class Status:
         now: Callable[[], float],
     ) -> None:
         self._latest = latest
-        self._alerts = alerts
+        self._alerter = alerter
         self._version = version
         self._started = started
         self._interval = f"{interval_s:g}s"
@@ -67,16 +67,16 @@ class Status:
     async def _passed_through(self, request: web.Request, path: str, nothing: bytes) -> Reply:
         """The alerter's answer; an empty one with a warning while it is away, so that Grafana still works."""
         try:
-            status, body = await self._alerts.fetch(path, tuple(request.query.items()))
-            answer = orjson.loads(body)
+            told = await self._alerter.get(path, tuple(request.query.items()))
+            answer = orjson.loads(told.body)
             if not isinstance(answer, dict):
                 raise AlerterAway("the alerter answers with something else than an object")
         except orjson.JSONDecodeError:
-            return Reply(nothing, (f"the alerter answers with status {status} and no JSON",))
+            return Reply(nothing, (f"the alerter answers with status {told.status} and no JSON",))
         except AlerterAway as err:
             return Reply(nothing, (str(err),))
         if answer.get("status") == "error":
-            raise PrometheusError("bad_data" if status == 400 else "internal", str(answer.get("error")))
+            raise PrometheusError("bad_data" if told.status == 400 else "internal", str(answer.get("error")))
         return Reply(orjson.dumps(answer.get("data")), answer.get("warnings") or ())
 
     async def buildinfo(self, _request: web.Request, _form: Form) -> Reply:

@@ -13,14 +13,15 @@ from aiohttp import web
 from exporter.access import Access, Verify, bcrypt_matches
 from exporter.model import Queryable
 from exporter.schedule import Timer
+from exporter.web.alerter import Alerter
 from exporter.web.alerts import Alerts
 from exporter.web.auth import Guard
 from exporter.web.body import FORM_BYTES
+from exporter.web.channels import Channels
 from exporter.web.control import Control, Failures
 from exporter.web.dashboard import Dashboard
 from exporter.web.errors import errors
 from exporter.web.exposition import Format
-from exporter.web.fleet_view import streamed
 from exporter.web.live import Live
 from exporter.web.page import Page, PageStats
 from exporter.web.prometheus_metadata import Metadata
@@ -28,6 +29,7 @@ from exporter.web.prometheus_query import Engine, Query
 from exporter.web.prometheus_status import Status
 from exporter.web.remote_write import Ingest, RemoteWrite
 from exporter.web.result_cache import ResultCache, ResultCacheStats
+from exporter.web.silences import SilenceRoutes
 from exporter.web.stream import Hub, StreamStats
 from exporter.web.system import Check, System
 from exporter.web.unified_api import Unified
@@ -112,7 +114,8 @@ def build(parts: Parts) -> Web:
         revision=parts.revision,
         monotonic=parts.monotonic,
     )
-    alerts = Alerts(parts.alerter_url, parts.monotonic)
+    alerter = Alerter(parts.alerter_url)
+    alerts = Alerts(alerter, parts.monotonic, parts.now)
     page = Page(parts.live.snapshot, parts.telemetry, parts.monotonic, parts.interval_s)
     system = System(
         parts.live.fleet,
@@ -141,7 +144,7 @@ def build(parts: Parts) -> Web:
         Metadata(parts.samples, workers),
         Status(
             parts.live.snapshot,
-            alerts,
+            alerter,
             version=parts.version,
             started=started,
             interval_s=parts.interval_s,
@@ -158,6 +161,7 @@ def build(parts: Parts) -> Web:
             now=parts.now,
         ),
         Control(parts.failures, system.server_ids, lambda: uuid.uuid4().hex[:12], parts.now),
+        SilenceRoutes(alerter, alerts.refresh),
         system,
         hub,
         Dashboard(STATIC),
@@ -168,7 +172,7 @@ def build(parts: Parts) -> Web:
         application.router.add_routes(room.routes())
     if parts.ingest is not None:
         application.router.add_routes(RemoteWrite(cache.watched(parts.ingest), workers).routes())
-    application.cleanup_ctx.extend([alerts.context, hub.context])
+    application.cleanup_ctx.extend([alerter.context, alerts.context, hub.context])
     application.on_cleanup.extend([_closing(workers), _closing(range_workers)])
     return Web(
         application,
@@ -183,16 +187,9 @@ def build(parts: Parts) -> Web:
 def _hub(parts: Parts, alerts: Alerts, system: System) -> Hub:
     """The stream with its four channels, wired to ticks and to changes of alerts."""
     live = parts.live
+    channels = Channels(live, alerts, status=lambda: _process_status(parts, system), analysis=parts.analysis)
     hub = Hub(
-        {
-            "server-metrics": lambda: streamed(live.fleet(), alerts.per_server()) if live.snapshot() else None,
-            "system-status": lambda: _process_status(parts, system),
-            "ai-analysis": parts.analysis,
-            "alerts": lambda: {
-                "alerts": [alert.as_json() for alert in alerts.active],
-                "alerter": {"up": alerts.away is None, "error": alerts.away or ""},
-            },
-        },
+        channels.sources,
         now=parts.now,
         monotonic=parts.monotonic,
         tick_s=parts.interval_s,
@@ -200,6 +197,7 @@ def _hub(parts: Parts, alerts: Alerts, system: System) -> Hub:
     )
     live.on_tick(lambda: hub.publish("server-metrics"))
     alerts.on_change(lambda: hub.publish("alerts"))
+    alerts.watched = lambda: hub.wanted("alerts")
     return hub
 
 
@@ -211,6 +209,9 @@ def _process_status(parts: Parts, system: System) -> Mapping[str, object]:
     return {
         "health": system.health(),
         "timers": system.timers(),
+        "thresholds": {
+            name: [threshold.warning, threshold.critical] for name, threshold in parts.live.thresholds().items()
+        },
         "control": {
             "simulated": parts.failures is not None,
             "token_needed": not parts.local or bool(parts.access.tokens),

@@ -16,11 +16,12 @@ from typing import cast
 
 import msgspec
 import orjson
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WSCloseCode, web
 from yarl import URL
 
 from exporter.web.fleet_view import rfc3339
 from exporter.web.frames import Message
+from exporter.web.subscriber import Allowance, Subscriber
 
 log = logging.getLogger(__name__)
 
@@ -28,9 +29,8 @@ PROTOCOL = 1
 MAX_MESSAGE_BYTES = 16 << 10
 _HEARTBEAT_S = 20.0
 _CLOSE_S = 2.0
-_UNREAD_BYTES = 64 << 10  # with more than this unread a client is behind
-_BEHIND_S = 60.0  # for so long
-_MESSAGES, _PER_S = 60, 10.0  # what a client may send: more is a flood
+_BEHIND_S = 60.0  # how long a client may not read what it gets
+_QUIET_S = 60.0  # how long a connection may want nothing
 
 Source = Callable[[], object]
 """The data of a channel as JSON-able objects; None while there is none."""
@@ -54,31 +54,8 @@ class StreamStats:
     skipped: int
 
 
-class _Client:
-    """One connection: what it wants, and which channels it has missed something of."""
-
-    def __init__(self, socket: web.WebSocketResponse, transport: asyncio.WriteTransport) -> None:
-        self.socket = socket
-        self._transport = transport
-        self._window_bits = int(socket.compress)
-        self.channels: set[str] = set()
-        self.missed: set[str] = set()
-        self.behind_since: float | None = None
-
-    def keeps_up(self) -> bool:
-        return self._transport.get_write_buffer_size() <= _UNREAD_BYTES
-
-    def write(self, message: Message) -> None:
-        """Hand a frame to the socket, beside aiohttp's own writer, which would compress it for each client."""
-        if not self._transport.is_closing():
-            self._transport.write(message.frame(self._window_bits))
-
-    def abort(self) -> None:
-        self._transport.abort()
-
-
 class Hub:
-    """Broadcasts channels to at most `max_connections` clients."""
+    """Broadcasts channels to at most `max_connections` clients. now: Unix seconds; monotonic: any that only grow."""
 
     def __init__(
         self,
@@ -99,13 +76,18 @@ class Hub:
         self._most = max_connections
         self._origins = frozenset(origins)
         self._seq = dict.fromkeys(self._channels, 0)
-        self._clients: set[_Client] = set()
+        self._snapshots: dict[str, Message] = {}
+        self._clients: set[Subscriber] = set()
         self._refused = self._messages = self._skipped = 0
 
     def stats(self) -> StreamStats:
         """How it is doing."""
         behind = sum(bool(client.missed) for client in self._clients)
         return StreamStats(len(self._clients), behind, self._refused, self._messages, self._skipped)
+
+    def wanted(self, channel: str) -> bool:
+        """Whether anybody listens to a channel."""
+        return any(channel in client.channels for client in self._clients)
 
     def routes(self) -> list[web.RouteDef]:
         """Where it is served."""
@@ -116,16 +98,19 @@ class Hub:
         self._safely(self._publish, channel)
 
     def _publish(self, channel: str) -> None:
+        self._snapshots.pop(channel, None)
         wanted = [client for client in self._clients if channel in client.channels]
         data = self._channels[channel]() if wanted else None
         if data is None:
             return
         self._seq[channel] += 1
-        message = self._message(channel, data, "update")
+        body = orjson.dumps(data)
+        self._snapshots[channel] = self._message(channel, body, "snapshot")
+        message = self._message(channel, body, "update")
         for client in wanted:
             self._offer(client, channel, message)
 
-    def _offer(self, client: _Client, channel: str, message: Message) -> None:
+    def _offer(self, client: Subscriber, channel: str, message: Message) -> None:
         if client.keeps_up():
             client.write(message)
             self._messages += 1
@@ -133,26 +118,30 @@ class Hub:
             client.missed.add(channel)
             self._skipped += 1
 
-    def _message(self, channel: str, data: object, kind: str) -> Message:
+    def _message(self, channel: str, data: bytes, kind: str) -> Message:
         envelope = {
             "type": kind,
             "channel": channel,
             "timestamp": rfc3339(round(self._now() * 1000)),
             "seq": self._seq[channel],
-            "data": data,
+            "data": orjson.Fragment(data),
         }
         return Message(orjson.dumps(envelope))
 
-    def _snapshot(self, client: _Client, channel: str) -> None:
-        """The whole of a channel to one client, numbered as the last broadcast was."""
-        data = self._channels[channel]()
-        if data is not None:
-            self._offer(client, channel, self._message(channel, data, "snapshot"))
+    def _snapshot(self, client: Subscriber, channel: str) -> None:
+        """The whole of a channel to one client, numbered as the last broadcast was; made once between broadcasts."""
+        message = self._snapshots.get(channel)
+        if message is None:
+            data = self._channels[channel]()
+            if data is None:
+                return
+            message = self._snapshots[channel] = self._message(channel, orjson.dumps(data), "snapshot")
+        self._offer(client, channel, message)
 
     async def context(self, app: web.Application) -> AsyncIterator[None]:
         """Broadcasts while the application runs; closes the connections before it ends."""
         app.on_shutdown.append(self._close_all)
-        loops = [asyncio.create_task(self._broadcast()), asyncio.create_task(self._catch_up())]
+        loops = [asyncio.create_task(self._broadcast()), asyncio.create_task(self._look_after())]
         yield
         for loop in loops:
             loop.cancel()
@@ -171,22 +160,29 @@ class Hub:
         except Exception:  # neither a tick nor a connection ends because of one channel
             log.exception("broadcast failed channel=%s", channel)
 
-    async def _catch_up(self) -> None:
-        """Once a second: who has read what it had gets the latest of what it missed; who never reads is cut off."""
+    async def _look_after(self) -> None:
+        """Once a second: who has caught up gets the latest of what it missed; who reads or wants nothing is let go."""
         while True:
             await asyncio.sleep(1.0)
+            now = self._monotonic()
             for client in [client for client in self._clients if client.missed]:
-                if client.keeps_up():
-                    client.behind_since, missed, client.missed = None, client.missed, set()
-                    for channel in missed & client.channels:
-                        self._safely(partial(self._snapshot, client), channel)
-                elif self._monotonic() - (client.behind_since or self._monotonic()) > _BEHIND_S:
-                    client.abort()
-                elif client.behind_since is None:
-                    client.behind_since = self._monotonic()
+                self._catch_up(client, now)
+            quiet = [client for client in self._clients if client.quiet_for(now) > _QUIET_S]
+            closing = [client.close(WSCloseCode.POLICY_VIOLATION, b"no subscription") for client in quiet]
+            await asyncio.gather(*closing, return_exceptions=True)
+
+    def _catch_up(self, client: Subscriber, now: float) -> None:
+        if client.keeps_up():
+            client.behind_since, missed, client.missed = None, client.missed, set()
+            for channel in missed & client.channels:
+                self._safely(partial(self._snapshot, client), channel)
+        elif client.behind_since is None:
+            client.behind_since = now
+        elif now - client.behind_since > _BEHIND_S:
+            client.abort()
 
     async def _close_all(self, _app: web.Application) -> None:
-        closing = [client.socket.close(code=WSCloseCode.GOING_AWAY, message=b"shutdown") for client in self._clients]
+        closing = [client.close(WSCloseCode.GOING_AWAY, b"shutdown") for client in self._clients]
         await asyncio.gather(*closing, return_exceptions=True)
 
     async def connect(self, request: web.Request) -> web.WebSocketResponse:
@@ -194,15 +190,16 @@ class Hub:
         if not self._same_origin(request):
             raise web.HTTPForbidden(text="origin not allowed\n")
         socket = web.WebSocketResponse(
-            heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, max_msg_size=MAX_MESSAGE_BYTES, compress=True
+            heartbeat=_HEARTBEAT_S, timeout=_CLOSE_S, max_msg_size=MAX_MESSAGE_BYTES, compress=True, autoping=False
         )
-        full = len(self._clients) >= self._most
         await socket.prepare(request)
-        if full or len(self._clients) >= self._most or request.transport is None:
-            self._refused += 1
-            await socket.close(code=WSCloseCode.TRY_AGAIN_LATER, message=b"too many connections")
+        if request.transport is None:  # gone already
             return socket
-        client = _Client(socket, cast(asyncio.WriteTransport, request.transport))
+        client = Subscriber(socket, cast(asyncio.WriteTransport, request.transport), self._monotonic())
+        if len(self._clients) >= self._most:
+            self._refused += 1
+            await client.close(WSCloseCode.TRY_AGAIN_LATER, b"too many connections")
+            return socket
         self._clients.add(client)
         try:
             client.write(self._hello())
@@ -225,18 +222,12 @@ class Hub:
         hello = {"type": "hello", "protocol": PROTOCOL, "channels": list(self._channels), "tick": self._tick_s}
         return Message(orjson.dumps(hello))
 
-    async def _listen(self, client: _Client) -> None:
-        allowance, before = float(_MESSAGES), self._monotonic()
-        async for received in client.socket:
-            now = self._monotonic()
-            allowance, before = min(_MESSAGES, allowance + (now - before) * _PER_S) - 1, now
-            if allowance < 0:
-                await client.socket.close(code=WSCloseCode.POLICY_VIOLATION, message=b"too many messages")
-                return
-            if received.type in (WSMsgType.TEXT, WSMsgType.BINARY):
-                self._heed(client, received.data)
+    async def _listen(self, client: Subscriber) -> None:
+        allowance = Allowance(self._monotonic)
+        while (said := await client.hear(allowance)) is not None:
+            self._heed(client, said)
 
-    def _heed(self, client: _Client, text: str | bytes) -> None:
+    def _heed(self, client: Subscriber, text: str | bytes) -> None:
         try:
             wish = msgspec.json.decode(text, type=Wish)
             self._grant(client, wish)
@@ -245,7 +236,7 @@ class Hub:
             if client.keeps_up():
                 client.write(Message(orjson.dumps(error)))
 
-    def _grant(self, client: _Client, wish: Wish) -> None:
+    def _grant(self, client: Subscriber, wish: Wish) -> None:
         """Raises ValueError for what there is not."""
         if wish.type not in ("subscribe", "unsubscribe"):
             raise ValueError(f"type {wish.type[:40]!r}: must be subscribe or unsubscribe")
@@ -253,7 +244,7 @@ class Hub:
             raise ValueError(f"channel {unknown[0][:40]!r}: must be one of {', '.join(self._channels)}")
         if wish.type == "unsubscribe":
             client.channels -= set(wish.channels)
-            return
-        for channel in dict.fromkeys(wish.channels):
+        for channel in dict.fromkeys(wish.channels) if wish.type == "subscribe" else ():
             client.channels.add(channel)
             self._safely(partial(self._snapshot, client), channel)
+        client.quiet_since = None if client.channels else self._monotonic()

@@ -36,6 +36,8 @@ class LiveFleet(Protocol):
 
     def fleet(self) -> Fleet: ...
 
+    def latency(self) -> Mapping[str, float]: ...
+
 
 class Unified:
     """Both routes."""
@@ -115,7 +117,9 @@ class Unified:
     def _detailed(self, limit: int) -> Mapping[str, object]:
         """Servers with all that is known of them, the summary, the alerts and the analysis."""
         fleet = self._live.fleet()
-        details = streamed(Fleet(fleet.t_ms, fleet.servers[: limit or None]), self._alerts.per_server())
+        details = streamed(
+            Fleet(fleet.t_ms, fleet.servers[: limit or None]), self._alerts.per_server(), self._live.latency()
+        )
         return {
             **unified(fleet, self._alerts.active, limit),
             "summary": summary(fleet),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import itertools
 import time
@@ -10,12 +11,14 @@ from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+import orjson
 import pytest
 from aiohttp import ClientWebSocketResponse, WSMsgType, WSServerHandshakeError, web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
 
+from exporter.access import Access
 from exporter.web.frames import Message, frame
 from exporter.web.live import Live
 from exporter.web.server import build
@@ -210,10 +213,10 @@ def test_a_frame_is_made_once_for_all_who_agree_on_the_window() -> None:
 
 
 @asynccontextmanager
-async def hub_with(source: Callable[[], object], **options: float) -> AsyncIterator[tuple[Hub, Client]]:
+async def hub_with(source: Callable[[], object], **options: object) -> AsyncIterator[tuple[Hub, Client]]:
     """A hub of its own with one channel."""
-    usual = {"tick_s": 15.0, **options}
-    hub = Hub({"news": source}, now=time.time, monotonic=time.monotonic, **usual)  # type: ignore[arg-type]  # floats
+    usual = {"tick_s": 15.0, "now": time.time, "monotonic": time.monotonic, **options}
+    hub = Hub({"news": source}, **usual)  # type: ignore[arg-type]  # the table above is typed by its names
     application = web.Application()
     application.add_routes(hub.routes())
     application.cleanup_ctx.append(hub.context)
@@ -272,3 +275,51 @@ async def test_who_never_reads_is_cut_off_in_the_end() -> None:
                     live.publish(maker.at(2))
                 await asyncio.sleep(0.1)
         writer.close()
+
+
+async def test_who_wants_nothing_for_a_minute_is_let_go_and_who_wants_something_stays() -> None:
+    now = [0.0]
+    async with hub_with(lambda: 1, interval_s=3600, monotonic=lambda: now[0]) as (hub, client):
+        listener = await subscribed(client, "news")
+        async with client.ws_connect("/ws") as idle:
+            await heard(idle)
+            now[0] = 61.0
+            closed = await asyncio.wait_for(idle.receive(), 10)
+            assert (closed.type, closed.data, closed.extra) == (WSMsgType.CLOSE, 1008, "no subscription")
+        hub.publish("news")
+        assert [(await heard(listener))["seq"] for _ in range(2)] == [0, 1]
+
+
+async def test_a_snapshot_is_made_once_for_all_who_come_between_two_broadcasts() -> None:
+    count = itertools.count()
+    async with hub_with(lambda: next(count), interval_s=3600) as (hub, client):
+        sockets = [await subscribed(client, "news") for _ in range(5)]
+        assert [(await heard(socket))["data"] for socket in sockets] == [0] * 5
+        hub.publish("news")
+        assert [(await heard(socket))["data"] for socket in sockets] == [1] * 5
+        late = await subscribed(client, "news")
+        assert (await heard(late))["data"] == 1
+
+
+async def test_of_a_large_fleet_the_worst_servers_are_told_and_how_many_are_left_out() -> None:
+    maker, live = FleetMaker(*(f"web-{i:05}" for i in range(3_000))), Live()
+    live.publish(maker.at(1, web_02999={"cpu_usage_percent": 97}))
+    async with serving(build(parts(live, Kept()))) as client:
+        socket = await client.ws_connect("/ws", max_msg_size=0)
+        await heard(socket)
+        await socket.send_json({"type": "subscribe", "channels": ["server-metrics"]})
+        text = await asyncio.wait_for(socket.receive_str(), 10)
+    data = orjson.loads(text)["data"]
+    assert (len(data["servers"]), data["omitted"], data["summary"]["total_servers"]) == (1_000, 2_000, 3_000)
+    assert (data["servers"][0]["id"], data["servers"][0]["status"]) == ("web-02999", "critical")
+    assert len(text) < 400_000
+
+
+async def test_where_users_are_needed_the_stream_needs_one_too() -> None:
+    access = Access(users={"ana": "hash"}, tokens=frozenset({"t0k"}))
+    async with site(access=access, verify=lambda password, _: password == "pw") as client:
+        with pytest.raises(WSServerHandshakeError, match="401"):
+            await client.ws_connect("/ws")
+        for word in (f"Basic {base64.b64encode(b'ana:pw').decode()}", "Bearer t0k"):
+            async with client.ws_connect("/ws", headers={"Authorization": word}) as socket:
+                assert (await heard(socket))["type"] == "hello"
