@@ -41,3 +41,11 @@ REQUEST_LATENCY = _family("http_request_latency_seconds", MetricType.HISTOGRAM, 
 BOOT_TIME = _family("boot_time_seconds", _GAUGE, "When the server was booted, in Unix seconds.")
 SERVER_INFO = _family("server_info", _GAUGE, "What the server is: always 1, the labels tell.")
 INCIDENT_ACTIVE = _family("sim_incident_active", _GAUGE, "1 while a simulated incident affects the server.")
+ANOMALY_SCORE = _family("anomaly_score", _GAUGE, "How odd a measure of the server is, from 0 to 1.")
+HEALTH_SCORE = _family("health_score", _GAUGE, "How well the server is, from 0 to 100.")
+ANALYSED_INCIDENT = _family(
+    "incident_active", _GAUGE, "1 while the analysis sees an incident with this server and measure as its root."
+)
+
+JUDGEMENTS = frozenset(family.name for family in (ANOMALY_SCORE, HEALTH_SCORE, ANALYSED_INCIDENT))
+"""What is said of a server by the analysis: a server with nothing but these is silent."""

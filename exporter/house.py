@@ -7,7 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.metadata import version
 
 from exporter import readings, rule_thresholds
@@ -76,7 +76,8 @@ class House:
         self.analyst.observe(snapshot, self.live.fleet())
 
     def _made_and_kept(self, t_ms: int) -> Snapshot:
-        snapshot = self.source.maker.at(t_ms)
+        made = self.source.maker.at(t_ms)
+        snapshot = replace(made, columns=(*made.columns, *self.analyst.columns()))
         self.database.append(snapshot)
         return snapshot
 

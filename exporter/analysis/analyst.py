@@ -10,9 +10,10 @@ from exporter.analysis import advice
 from exporter.analysis.detector import Detector
 from exporter.analysis.forecast import Filling, Forecast
 from exporter.analysis.incidents import Anomaly, Incident, Incidents
+from exporter.analysis.samples import Columns
 from exporter.analysis.servers import DISK, Reading
 from exporter.analysis.status import Fleet, Health
-from exporter.model import Snapshot
+from exporter.model import Column, Snapshot
 
 ODD = 0.5  # the score from which a measure is an anomaly
 _MEASURES = ("cpu", "memory", "disk", "network_in", "network_out", "response", "requests")
@@ -51,6 +52,8 @@ class Analyst:
         self._samples = 0
         self._booted: dict[str, float] = {}
         self._report: Report | None = None
+        self._made = Columns()
+        self._columns: tuple[Column, ...] = ()
 
     def stats(self) -> AnalysisStats:
         """How much it does."""
@@ -65,6 +68,10 @@ class Analyst:
         """The present score by server and measure."""
         return {key: watched.score for key, watched in self._watched.items()}
 
+    def columns(self) -> tuple[Column, ...]:
+        """Scores, health and incidents after the latest tick, as series."""
+        return self._columns
+
     def observe(self, snapshot: Snapshot, fleet: Fleet) -> None:
         """One tick; one that was seen already is passed over."""
         if snapshot.t_ms <= self._seen_ms:
@@ -78,6 +85,11 @@ class Analyst:
         for column in snapshot.columns:
             if column.index.metric == DISK:
                 self._filling.observe(t_s, column.index, column.values)
+        self._columns = self._made.of(
+            self.scores(),
+            {status.reading.id: self._well(status.reading.id, status.health) for status in fleet.servers},
+            [(incident.root.server, incident.root.metric) for incident in self._incidents.open()],
+        )
 
     def _facts(self, t_s: float, fleet: Fleet) -> Iterator[Anomaly]:
         """Servers that have fallen silent, and those that have restarted since the tick before."""
@@ -126,15 +138,20 @@ class Analyst:
         return self._report
 
     def _server(self, server: str, health: Health, reason: str) -> Mapping[str, object]:
-        score = max((self._watched[server, metric].score for metric in _MEASURES if (server, metric) in self._watched),
-                    default=0.0)  # fmt: skip
         return {
             "server": server,
             "status": health.value,
             "reason": reason,
-            "anomaly_score": round(score, 3),
-            "health_score": round(100 * _WELL[health] * (1 - 0.5 * score)),
+            "anomaly_score": round(self._oddest(server), 3),
+            "health_score": self._well(server, health),
         }
+
+    def _oddest(self, server: str) -> float:
+        known = (self._watched.get((server, metric)) for metric in _MEASURES)
+        return max((watched.score for watched in known if watched), default=0.0)
+
+    def _well(self, server: str, health: Health) -> int:
+        return round(100 * _WELL[health] * (1 - 0.5 * self._oddest(server)))
 
 
 _WELL = {Health.HEALTHY: 1.0, Health.WARNING: 0.7, Health.CRITICAL: 0.3, Health.DOWN: 0.0}

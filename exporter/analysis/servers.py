@@ -10,6 +10,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from exporter.catalogue import JUDGEMENTS
 from exporter.model import Column, SeriesIndex, Snapshot
 
 if TYPE_CHECKING:
@@ -86,7 +87,9 @@ class Readings:
 
     def read(self, snapshot: Snapshot) -> list[Reading]:
         """Every server that says anything, sorted by id."""
-        columns = {column.index.metric: column for column in snapshot.columns}
+        columns = {
+            column.index.metric: column for column in snapshot.columns if column.index.family.name not in JUDGEMENTS
+        }
         rates = {
             name: self._rates.per_second(snapshot.t_ms, columns[name])
             for name in (RECEIVED, SENT, REQUESTS)

@@ -17,6 +17,7 @@ from weakref import WeakKeyDictionary
 import numpy as np
 from numpy.typing import NDArray
 
+from exporter.catalogue import JUDGEMENTS
 from exporter.model import Column, Exemplar, Family, MetricType, SeriesIndex, Snapshot, format_value
 from exporter.web.floats import texts
 
@@ -92,8 +93,9 @@ class Exposition:
         return b"".join(pages)
 
     def servers(self, snapshot: Snapshot) -> set[str]:
-        """Every value of the label `server` in the snapshot."""
-        return set().union(*(self._layout(columns).rows() for columns in families(snapshot))) - {""}
+        """The servers that say anything in the snapshot."""
+        spoken = (columns for columns in families(snapshot) if columns[0].index.family.name not in JUDGEMENTS)
+        return set().union(*(self._layout(columns).rows() for columns in spoken)) - {""}
 
     def _lines(self, columns: tuple[Column, ...], page: Format, servers: Sequence[str] | None) -> bytes:
         layout = self._layout(columns)

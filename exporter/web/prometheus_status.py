@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 import orjson
 from aiohttp import web
 
+from exporter.catalogue import JUDGEMENTS
 from exporter.model import METRIC_NAME, Snapshot
 from exporter.web.alerter import Alerter, AlerterAway
 from exporter.web.body import Form
@@ -198,7 +199,8 @@ class Status:
     def _servers(self) -> list[str]:
         snapshot = self._latest()
         columns = snapshot.columns if snapshot else ()
-        return sorted({server for column in columns for server in label_values(column.index, "server") if server})
+        spoken = (column.index for column in columns if column.index.family.name not in JUDGEMENTS)
+        return sorted({server for index in spoken for server in label_values(index, "server") if server})
 
 
 def _reply(data: object) -> Reply:
