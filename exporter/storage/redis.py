@@ -34,7 +34,8 @@ _TRUE = ("1", "true", "yes", "on")
 
 
 class RedisStore:
-    """Store in Redis, which need not be there yet. Every wait on it is bounded by `timeout_s`."""
+    """Store in Redis, which need not be there yet. A silent server is waited for `timeout_s`, a cluster's
+    silent node a few times as long, however much it is asked."""
 
     def __init__(self, url: str, fleet: str, timeout_s: float = _TIMEOUT_S) -> None:
         parts = urlsplit(url)
@@ -74,7 +75,10 @@ class RedisStore:
 
     def _pipeline(self, client: Any) -> Any:
         """Commands that go together: all or nothing where there is one server, in any order in a cluster."""
-        return client.pipeline(transaction=not self._cluster)
+        pipe = client.pipeline(transaction=not self._cluster)
+        if self._cluster:
+            _give_up_together(pipe)
+        return pipe
 
     def append(self, appends: Sequence[Append], segments: Mapping[bytes, bytes], now_ms: int, ttl_ms: int) -> list[Log]:
         with self._named() as client:
@@ -232,6 +236,27 @@ def _client(url: str, cluster: bool, timeout_s: float) -> Any:
     if cluster:
         return RedisCluster.from_url(url, **options)
     return redis.Redis.from_url(url, health_check_interval=30, **options)
+
+
+def _give_up_together(pipe: Any) -> None:
+    """Once one command of a cluster's pipeline went unanswered, the others fail with it.
+
+    The client asks again for each that failed, one by one, to follow moved slots; a silent node would be waited for
+    with every one of them.
+    """
+    ask_again = pipe.parent_execute_command
+    unanswered: list[redis.RedisError] = []
+
+    def asked_again(*words: Any, **options: Any) -> Any:
+        if unanswered:
+            raise unanswered[0]
+        try:
+            return ask_again(*words, **options)
+        except (redis.ConnectionError, redis.TimeoutError) as err:
+            unanswered.append(err)
+            raise
+
+    pipe.parent_execute_command = asked_again
 
 
 def _log_name(log: Log) -> bytes:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,8 @@ import pytest
 
 from exporter.storage.database import Database
 from exporter.storage.open import open_store
+from exporter.storage.redis import RedisStore
+from exporter.storage.store import Append, Log, StoreError
 from tests.servers import Running, Servers, free_port, wait_until
 from tests.storage.fleet import Fleet, everything
 
@@ -84,3 +87,18 @@ def test_a_cluster_that_loses_a_node_is_waited_for(cluster: list[Running]) -> No
     again = Database(open_store(url, "frozen"))
     assert everything(again) == fleet.said
     again.close()
+
+
+def test_a_silent_node_is_not_waited_for_with_each_command(cluster: list[Running]) -> None:
+    store = RedisStore(f"redis+cluster://127.0.0.1:{cluster[0].port}/0", "silent", timeout_s=0.5)
+    appends = [Append(Log("live", f"metric_{number}", 0, 0, "run"), 0, b"frame") for number in range(60)]
+    assert store.append(appends, {}, 0, 60_000) == []
+    cluster[1].process.send_signal(signal.SIGSTOP)
+    started = time.monotonic()
+    try:
+        with pytest.raises(StoreError, match="Timeout"):
+            store.append(appends, {}, 0, 60_000)
+        assert time.monotonic() - started < 5  # a third of 180 commands is the node's: 30 s and more one by one
+    finally:
+        cluster[1].process.send_signal(signal.SIGCONT)
+        store.close()
