@@ -88,7 +88,13 @@ class Querier:
     async def range(self, expr: str, start: float, end: float, step_s: float) -> list[RangeSeries]:
         """An expression at start, start + step, … up to end."""
         form = {"query": expr, "start": _seconds(start), "end": _seconds(end), "step": _seconds(step_s)}
-        return await self._ask("/api/v1/query_range", form, _matrix)
+        # VictoriaMetrics would move start and end to multiples of the step; others do not know the parameter
+        return await self._ask("/api/v1/query_range", {**form, "nocache": "1"}, _matrix)
+
+    async def samples(self, selector: str, t: float, range_s: float) -> list[RangeSeries]:
+        """The samples of a selector in the time before `t`."""
+        query = f"{selector}[{max(1, round(range_s * 1_000))}ms]"
+        return await self._ask("/api/v1/query", {"query": query, "time": _seconds(t)}, _matrix)
 
     async def label_values(self, name: str) -> list[str]:
         """The values of a label."""
@@ -154,7 +160,7 @@ def _understood(data: Any, read: Callable[[Any], T]) -> T:
 
 def _matrix(data: Any) -> list[RangeSeries]:
     if data["resultType"] != "matrix":
-        raise QueryError(f"range query answered with a {data['resultType']}", reachable=True)
+        raise QueryError(f"answered with a {data['resultType']}, not a matrix", reachable=True)
     return [_range_series(item) for item in data["result"]]
 
 

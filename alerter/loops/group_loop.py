@@ -166,7 +166,7 @@ class GroupLoop:
     async def _evaluate_rule(self, rule: AlertRule | RecordRule, run: RuleRun, t: float) -> None:
         run.evaluated_at = began = self._world.now()
         try:
-            elements = await self._world.query(rule.expr, t - self.group.query_offset_s)
+            elements = await self._world.query(rule.expr, self._sampled_at(t))
             if isinstance(rule, AlertRule):
                 await self._alerts(rule, run, elements, t)
             else:
@@ -201,13 +201,17 @@ class GroupLoop:
         if self._world.writer is not None:
             await self._write(run, evaluation.exposed(run.state), t)
 
+    def _sampled_at(self, t: float) -> float:
+        """The time of the samples that an evaluation at `t` reads and writes."""
+        return t - self.group.query_offset_s
+
     async def _write(self, run: RuleRun, series: Sequence[Element], t: float) -> None:
         if self._world.writer is None:
             return
         written = frozenset(element.labels for element in series)
         ended = sorted(run.written - written)
         if series or ended:
-            await self._world.writer.write(series, ended, t)
+            await self._world.writer.write(series, ended, self._sampled_at(t))
         run.written = written
 
     def _failed(self, rule: AlertRule | RecordRule, run: RuleRun, err: Exception) -> None:

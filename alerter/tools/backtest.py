@@ -1,160 +1,143 @@
 """`backtest`: a rule file over any Prometheus' past, one evaluation for each step of each group's interval.
 
-The same `evaluate` as in the running alerter. A range query answers many steps at once; where the answer is an
-error, those steps are asked one by one, because an error belongs to its step.
+The same loops as in the running alerter evaluate, on the answers of range queries. What the rules record is seen by
+those that read it, as if the file had been there all the time.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
+from functools import partial
 
-from alerter.datasource.querier import QueryError, RangeSeries, split_steps
+from alerter.datasource.querier import Query
 from alerter.decisions import evaluation
-from alerter.decisions.evaluation import Element, EvaluationError, LimitExceededError, RuleState, Transition
-from alerter.loops.group_loop import Templates
+from alerter.decisions.evaluation import Element, RuleState, Transition
+from alerter.loops.group_loop import GroupLoop, RuleRun, Surroundings, Templates
 from alerter.model import Alert
-from alerter.rules.rules import AlertRule, Group, rule_keys
+from alerter.rules.rules import AlertRule, Group, RecordRule, Rule
+from alerter.state.board import Board
+from alerter.tools.answers import STEPS_AT_ONCE, Answers
+from alerter.tools.replay import History, Replay
+from alerter.tools.split import reads
+from exporter.promql.parser import parse
 
-STEPS_AT_ONCE = 5_000
+_STEPS_AT_ONCE_WITH_RECORDS = 500  # whose parts may be wide
+_OF_ALERTS = ("ALERTS", "ALERTS_FOR_STATE")
 _MS = 1_000
-
-
-class History(Protocol):
-    """A past that can be asked. Raises QueryError."""
-
-    async def instant(self, expr: str, t: float) -> list[Element]: ...
-
-    async def range(self, expr: str, start: float, end: float, step_s: float) -> list[RangeSeries]: ...
 
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """What one instant found: active alerts in the order of rules, and errors by alert name."""
+    """What one instant found: active alerts in the order of rules, and errors by alert name.
+
+    `transitions` have the index of their rule among all alerting rules.
+    """
 
     t: float
     alerts: tuple[Alert, ...]
-    transitions: tuple[Transition, ...]
+    transitions: tuple[tuple[int, Transition], ...]
     errors: dict[str, str]
 
 
-@dataclass(slots=True)
-class _Rule:
-    key: str
-    rule: AlertRule
-    group: Group
-    state: RuleState = field(default_factory=RuleState)
-    answers: dict[int, list[Element] | QueryError] = field(default_factory=dict)
-
-
 class Backtest:
-    """Walks alerting rules through the past. Recording rules are not replayed: their series are read."""
+    """Walks rules through the past from `start` to `end` (Unix seconds)."""
 
     def __init__(
         self,
         groups: Sequence[Group],
         past: History,
-        templates: Templates,
+        templates: Callable[[Query], Templates],
+        start: float,
+        end: float,
         *,
         link: Callable[[str], str] = lambda expr: "",
     ) -> None:
-        self._rules = [
-            _Rule(key, rule, group)
-            for group in groups
-            for key, rule in zip(rule_keys(group), group.rules, strict=True)
-            if isinstance(rule, AlertRule)
-        ]
-        self._past = past
-        self._templates = templates
-        self._link = link
+        made = _made([rule for group in groups for rule in group.rules])
+        self._start_ms, self._end_ms = round(start * _MS), round(end * _MS)
+        self._replay = Replay(past, made, start)
+        self._answers = Answers(past)
+        self._at_once = _STEPS_AT_ONCE_WITH_RECORDS if made else STEPS_AT_ONCE
+        world = Surroundings(
+            query=self._query,
+            templates=templates(self._replay.query),
+            board=Board(),
+            saved=lambda loop, t, steps: None,
+            now=lambda: 0.0,
+            sleep=asyncio.sleep,
+            link=link,
+            writer=self._replay if made else None,
+        )
+        self._loops = [GroupLoop(group, world) for group in groups]
 
-    async def walk(self, start: float, end: float) -> AsyncIterator[Step]:
-        """One step for each instant at which any group is evaluated, from start to end (Unix seconds)."""
-        base = round(start * _MS)
-        count = round(end * _MS) - base
-        intervals = {round(each.group.interval_s * _MS) for each in self._rules} or {15_000}
-        instants = sorted({n for interval in intervals for n in range(0, count + 1, interval)})
-        for first in range(0, len(instants), STEPS_AT_ONCE):
-            piece = [base + n for n in instants[first : first + STEPS_AT_ONCE]]
-            for each in self._rules:
-                await self._ask(each, [t for t in piece if (t - base) % round(each.group.interval_s * _MS) == 0])
-            for t_ms in piece:
-                yield await self._step(t_ms)
+    async def _query(self, expr: str, t: float) -> list[Element]:
+        t_ms = round(t * _MS)
+        return await self._replay.rest(
+            expr, t, [self._answers.get(part, t_ms) for part in self._replay.split(expr).parts]
+        )
 
-    async def _ask(self, each: _Rule, instants: Sequence[int]) -> None:
-        """The answers of a rule's query at these instants."""
-        each.answers = {}
-        if not instants:
-            return
-        offset, step_s = each.group.query_offset_s, each.group.interval_s
-        spans = split_steps(instants[0] / _MS - offset, instants[-1] / _MS - offset, step_s, STEPS_AT_ONCE)
-        try:
-            series = [
-                found for start, end in spans for found in await self._past.range(each.rule.expr, start, end, step_s)
-            ]
-        except QueryError as err:
-            if not err.reachable:
-                raise
-            await self._ask_one_by_one(each, instants)
-            return
-        each.answers = {t: [] for t in instants}
-        for one in series:
-            for t, value in one.points:
-                answer = each.answers[round((t + offset) * _MS)]
-                assert isinstance(answer, list)
-                answer.append(Element(one.labels, value))
+    async def walk(self) -> AsyncIterator[Step]:
+        """One step for each instant at which any group is evaluated. Raises QueryError."""
+        span_ms = self._end_ms - self._start_ms
+        intervals = {_interval_ms(loop) for loop in self._loops} or {15_000}
+        instants = sorted({n for interval in intervals for n in range(0, span_ms + 1, interval)})
+        for first in range(0, len(instants), self._at_once):
+            piece = instants[first : first + self._at_once]
+            await self._ask(piece)
+            for n in piece:
+                yield await self._step(n)
+            self._replay.forget((self._start_ms + piece[-1]) / _MS)
 
-    async def _ask_one_by_one(self, each: _Rule, instants: Sequence[int]) -> None:
-        for t_ms in instants:
-            try:
-                each.answers[t_ms] = await self._past.instant(each.rule.expr, t_ms / _MS - each.group.query_offset_s)
-            except QueryError as err:
-                if not err.reachable:
-                    raise
-                each.answers[t_ms] = err
+    async def _ask(self, piece: Sequence[int]) -> None:
+        self._answers.forget()
+        asked = {}
+        for loop in self._loops:
+            offset_ms, step_ms = round(loop.group.query_offset_s * _MS), _interval_ms(loop)
+            instants = [self._start_ms + n - offset_ms for n in piece if n % step_ms == 0]
+            for split in (self._replay.split(rule.expr) for rule in loop.group.rules):
+                for part in split.parts:
+                    ask = partial(self._answers.ask, part, instants, step_ms, only_at_once=split.only_at_once)
+                    asked[part, step_ms, offset_ms] = ask
+        await asyncio.gather(*(ask() for ask in asked.values()))
 
-    async def _step(self, t_ms: int) -> Step:
-        t = t_ms / _MS
-        steps: list[Transition] = []
+    async def _step(self, n: int) -> Step:
+        t = (self._start_ms + n) / _MS
+        steps: list[tuple[int, Transition]] = []
         errors: dict[str, str] = {}
-        for each in self._rules:
-            if (answer := each.answers.pop(t_ms, None)) is None:
-                continue
-            before = each.state
-            try:
-                each.state = await self._evaluated(each, answer, t)
-            except LimitExceededError as err:
-                each.state = RuleState()
-                errors[each.rule.name] = str(err)
-            except (EvaluationError, QueryError) as err:
-                errors[each.rule.name] = str(err)
-            else:
-                steps += evaluation.transitions(before, each.state, t)
-        alerts = tuple(alert for each in self._rules for alert in each.state.active)
+        before = [run.state for _, run in self._alerting()]
+        for loop in self._loops:
+            if n % _interval_ms(loop) == 0:
+                await loop.evaluate(t)
+        for index, ((rule, run), state) in enumerate(zip(self._alerting(), before, strict=True)):
+            if run.state is not state and run.state.evaluated_at is not None:
+                steps += [(index, step) for step in evaluation.transitions(state, run.state, t)]
+            if run.last_error:
+                errors[rule.name] = run.last_error
+        alerts = tuple(alert for _, run in self._alerting() for alert in run.state.active)
         return Step(t, alerts, tuple(steps), errors)
 
-    async def _evaluated(self, each: _Rule, answer: list[Element] | QueryError, t: float) -> RuleState:
-        if isinstance(answer, QueryError):
-            raise answer
-        expand = self._templates.expander(each.rule, t)
-
-        def evaluated() -> RuleState:
-            return evaluation.evaluate(
-                each.rule,
-                each.state,
-                answer,
-                t,
-                expand=expand,
-                limit=each.group.limit,
-                generator_url=self._link(each.rule.expr),
-            )
-
-        if self._templates.asks(each.rule):
-            return await asyncio.to_thread(evaluated)
-        return evaluated()
+    def _alerting(self) -> list[tuple[AlertRule, RuleRun]]:
+        return [
+            (rule, run)
+            for loop in self._loops
+            for rule, run in zip(loop.group.rules, loop.runs, strict=True)
+            if isinstance(rule, AlertRule)
+        ]
 
     def states(self) -> list[tuple[str, RuleState]]:
-        """Every rule's state after the last step, by its key."""
-        return [(each.key, each.state) for each in self._rules]
+        """Every alerting rule's state after the last step, by its key."""
+        return [(run.key, run.state) for _, run in self._alerting()]
+
+
+def _interval_ms(loop: GroupLoop) -> int:
+    return round(loop.group.interval_s * _MS)
+
+
+def _made(rules: Sequence[Rule]) -> set[str]:
+    """The names that the rules make and that any of them reads, in its expression or in a template."""
+    names = {*_OF_ALERTS, *(rule.name for rule in rules if isinstance(rule, RecordRule))}
+    expressions = [parse(rule.expr) for rule in rules]
+    texts = [text for rule in rules if isinstance(rule, AlertRule) for _, text in rule.annotations + rule.labels]
+    asking = " ".join(text for text in texts if "query" in text)
+    return {name for name in names if name in asking or any(reads(expr, (name,)) for expr in expressions)}

@@ -72,27 +72,22 @@ class Report:
     def __init__(self, groups: Sequence[Group], start: float, end: float) -> None:
         self._span_s = max(end - start, 1.0)
         self._end = end
-        self.rules = {
-            (group.name, rule.name): Noise(group.name, rule.name)
-            for group in groups
-            for rule in group.rules
-            if isinstance(rule, AlertRule)
-        }
-        self._by_name = {noise.rule: noise for noise in reversed(self.rules.values())}
+        self.rules = [
+            Noise(group.name, rule.name) for group in groups for rule in group.rules if isinstance(rule, AlertRule)
+        ]
 
     def add(self, step: Step) -> None:
         """Take in one step."""
-        for transition in step.transitions:
-            name = transition.alert.label["alertname"]
-            self._by_name[name].note(transition.change, transition.alert.labels, transition.t)
-        for name in step.errors:
-            self._by_name[name].errors += 1
+        for index, transition in step.transitions:
+            self.rules[index].note(transition.change, transition.alert.labels, transition.t)
+        for noise in self.rules:
+            noise.errors += noise.rule in step.errors
 
     def rows(self) -> Iterable[dict[str, Any]]:
         """One row for each rule, the loudest first."""
-        for noise in self.rules.values():
+        for noise in self.rules:
             noise.close(self._end)
-        for noise in sorted(self.rules.values(), key=lambda noise: (-noise.fired, noise.group, noise.rule)):
+        for noise in sorted(self.rules, key=lambda noise: (-noise.fired, noise.group, noise.rule)):
             worst = sorted(noise.series.items(), key=lambda item: (-item[1], item[0]))
             yield {
                 "group": noise.group,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from typing import TextIO
 
 from alerter.config import Config
@@ -26,14 +27,14 @@ async def backtest(config: Config, start: float, end: float, form: str, out: Tex
     report = Report(groups, start, end)
     shown = _Progress(progress, start, end)
     async with Querier(config.datasource.url, timeout_s) as querier:
-        templates = RuleTemplates(
-            querier.instant,
+        templates = partial(
+            RuleTemplates,
             external_labels=config.external_labels,
             external_url=config.web.external_url.rstrip("/"),
             timeout_s=timeout_s + 1,
         )
-        walk = Backtest(groups, querier, templates, link=lambda expr: graph_link(config.web.link, expr))
-        async for step in walk.walk(start, end):
+        link = partial(graph_link, config.web.link)
+        async for step in Backtest(groups, querier, templates, start, end, link=link).walk():
             report.add(step)
             shown.at(step.t)
             if form == "jsonl":

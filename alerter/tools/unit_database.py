@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import struct
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
 
 import numpy as np
 
@@ -25,11 +27,22 @@ class UnitDatabase:
         self._engine = Engine(self)
 
     def put(self, labels: Labels, t_ms: int, value: float) -> None:
-        """Append a sample; one at or before the last of its series is dropped."""
+        """Take a sample. Raises QueryError where there is another one at that instant."""
         times, values = self._series.setdefault(labels, ([], []))
-        if not times or t_ms > times[-1]:
-            times.append(t_ms)
-            values.append(value)
+        index = bisect_left(times, t_ms)
+        if index == len(times) or times[index] != t_ms:
+            times.insert(index, t_ms)
+            values.insert(index, value)
+        elif struct.pack("<d", values[index]) != struct.pack("<d", value):
+            raise QueryError("duplicate sample for timestamp", reachable=True)
+
+    def forget(self, before_ms: int) -> None:
+        """Drop the samples before this instant."""
+        for labels, (times, values) in list(self._series.items()):
+            if keep := times[(first := bisect_left(times, before_ms)) :]:
+                self._series[labels] = (keep, values[first:])
+            else:
+                del self._series[labels]
 
     # -- Queryable --------------------------------------------------------------------------------
 
@@ -57,22 +70,34 @@ class UnitDatabase:
 
     async def query(self, expr: str, t: float) -> list[Element]:
         """An instant query at `t` (Unix seconds). Raises QueryError."""
-        try:
-            value = self._engine.instant(expr, round(t * 1_000)).value
-        except (ParseError, ExecutionError, QueryTimeout) as err:
-            raise QueryError(str(err), reachable=True) from None
-        if isinstance(value, Vector):
-            return [Element(labels, float(v)) for labels, v in zip(value.labels, value.values, strict=True)]
-        if isinstance(value, Scalar):
-            return [Element((), value.value)]
-        raise QueryError("rule result is not a vector or scalar", reachable=True)
+        return instant_query(self._engine, expr, round(t * 1_000))
 
     async def write(self, series: Sequence[Element], ended: Sequence[Labels], t: float) -> None:
-        """Take what a rule records."""
+        """Take what a rule records, all that can be taken. Raises QueryError for the rest."""
+        refused: QueryError | None = None
         for each in series:
-            self.put(each.labels, round(t * 1_000), each.value)
+            try:
+                self.put(each.labels, round(t * 1_000), each.value)
+            except QueryError as err:
+                refused = err
         for labels in ended:
-            self.put(labels, round(t * 1_000), STALE)
+            with suppress(QueryError):  # somebody else goes on with it
+                self.put(labels, round(t * 1_000), STALE)
+        if refused:
+            raise refused
+
+
+def instant_query(engine: Engine, expr: str, t_ms: int) -> list[Element]:
+    """The vector that an expression is; a scalar is one element without labels. Raises QueryError."""
+    try:
+        value = engine.instant(expr, t_ms).value
+    except (ParseError, ExecutionError, QueryTimeout) as err:
+        raise QueryError(str(err), reachable=True) from None
+    if isinstance(value, Vector):
+        return [Element(labels, float(v)) for labels, v in zip(value.labels, value.values, strict=True)]
+    if isinstance(value, Scalar):
+        return [Element((), value.value)]
+    raise QueryError("rule result is not a vector or scalar", reachable=True)
 
 
 def _matches(matchers: Iterable[Matcher], labels: Labels) -> bool:

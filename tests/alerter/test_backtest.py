@@ -49,8 +49,8 @@ def past(servers: Servers) -> str:
     return url
 
 
-def run(folder: Path, url: str, *arguments: str) -> subprocess.CompletedProcess[str]:
-    (folder / "rules.yml").write_text(RULES)
+def run(folder: Path, url: str, *arguments: str, rules: str = RULES) -> subprocess.CompletedProcess[str]:
+    (folder / "rules.yml").write_text(rules)
     command = [sys.executable, "-m", "alerter", "backtest", "--rules", str(folder / "rules.yml")]
     command += ["--datasource-url", url, "--start", str(BASE), "--end", "2023-11-14T22:20:00Z", *arguments]
     return subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)
@@ -101,8 +101,8 @@ def test_unusable_input_is_one_line(arguments: list[str], said: str, tmp_path: P
 
 def test_what_still_fires_at_the_end_has_fired_until_then() -> None:
     report = Report([Group("g", "f", 15.0, (AlertRule("Hot", "x"), AlertRule("Cold", "x")))], 0.0, 100.0)
-    report.add(Step(40.0, (), (Transition(40.0, Change.FIRING, firing(t=40.0)),), {}))
-    report.add(Step(50.0, (), (Transition(50.0, Change.DROPPED, firing("Cold")),), {"Cold": "oops"}))
+    report.add(Step(40.0, (), ((0, Transition(40.0, Change.FIRING, firing(t=40.0))),), {}))
+    report.add(Step(50.0, (), ((1, Transition(50.0, Change.DROPPED, firing("Cold"))),), {"Cold": "oops"}))
     hot, cold = report.rows()
     assert (hot["rule"], hot["firing_seconds"]) == ("Hot", 60.0)
     assert (cold["pending_only"], cold["errors"]) == (1, 1)
@@ -118,3 +118,44 @@ def test_what_still_fires_at_the_end_has_fired_until_then() -> None:
 )
 def test_a_time_is_unix_seconds_or_rfc_3339(text: str, t: float) -> None:
     assert instant(text, "--start") == t
+
+
+RECORDING = """
+groups:
+- name: g
+  interval: 30s
+  rules:
+  - {record: "job:temp:avg", expr: avg(temp), labels: {job: a}}
+  - {alert: Warm, expr: 'job:temp:avg > 70', for: 30s,
+     annotations: {seen: '{{ query "job:temp:avg" | first | value }}'}
+    }
+  - {alert: Rose, expr: 'max_over_time(job:temp:avg[2m1s]) > 80 and job:temp:avg < 70'}
+  - {alert: Twice, expr: 'temp > 70 and on () ALERTS{alertname="Warm",alertstate="firing"}'}
+  - {alert: Steep, expr: 'max_over_time((temp - on () job:temp:avg)[1m:30s]) > 0'}
+"""
+
+
+def test_rules_see_what_earlier_ones_record_and_what_the_datasource_had_recorded_before(
+    tmp_path: Path, past: str
+) -> None:
+    asyncio.run(recorded_before(past))
+    done = run(tmp_path, past, "--format", "jsonl", rules=RECORDING)
+    assert (done.returncode, done.stderr) == (0, "")
+    lines = [json.loads(line) for line in done.stdout.splitlines()]
+    found = [
+        {alert["labels"]["alertname"]: alert["state"][0] for alert in line["alerts"]}
+        for line in lines  # 60, 90, 90, 90, 60, 90, 90, 90, 75, 60, 60
+    ]
+    warm = {"Warm": "f", "Twice": "f"}
+    assert found[0] == {"Rose": "f"}  # which only the 85 that the datasource holds can tell
+    assert found[1:6] == [{"Warm": "p"}, warm, warm, {"Rose": "f"}, {"Warm": "p"}]
+    assert found[6:] == [warm, warm, warm, {"Rose": "f"}, {"Rose": "f"}]
+    seen = [alert["annotations"]["seen"] for alert in lines[8]["alerts"] if alert["labels"]["alertname"] == "Warm"]
+    assert seen == ["75"]
+
+
+async def recorded_before(url: str) -> None:
+    async with RemoteWriter(f"{url}/api/v1/write", 10) as writer:
+        labels = make_labels({"__name__": "job:temp:avg", "job": "a"})
+        await writer.write([Element(labels, 85.0)], [], BASE - 45)
+        await writer.write([Element(labels, 1.0)], [], BASE + 300)  # what it recorded later counts for nothing

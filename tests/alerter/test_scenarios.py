@@ -6,6 +6,7 @@ import asyncio
 import datetime
 import io
 import json
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -96,13 +97,13 @@ async def test_what_an_alertmanager_would_be_sent_equals_what_prometheus_sent(
     config = _settings(scenario, past, tmp_path)
     groups = rulefile.load(config.rules, LANGUAGE, 15)
     async with Querier(past, 10) as querier:
-        templates = RuleTemplates(
-            querier.instant, external_labels=scenario.external_labels, external_url=scenario.external_url, timeout_s=10
+        templates = partial(
+            RuleTemplates, external_labels=scenario.external_labels, external_url=scenario.external_url, timeout_s=10
         )
-        walk = Backtest(groups, querier, templates)
+        walk = Backtest(groups, querier, templates, BASE, _end(scenario))
         sent: dict[str, dict[Any, float]] = {}
         index = 0
-        async for step in walk.walk(BASE, _end(scenario)):
+        async for step in walk.walk():
             found = _sent(walk, step, sent, scenario.interval_s)
             assert _alerts(found) == _alerts(scenario.expected["timeline"][index]["sends"]), f"at {step.t - BASE}"
             index += 1
