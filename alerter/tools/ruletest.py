@@ -8,12 +8,9 @@ from __future__ import annotations
 import asyncio
 import glob
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TextIO
-
-import msgspec
-import yaml
 
 from alerter.datasource.expansion import LANGUAGE, RuleTemplates
 from alerter.datasource.querier import QueryError
@@ -22,75 +19,15 @@ from alerter.model import Alert, AlertState
 from alerter.rules import rulefile
 from alerter.rules.rules import AlertRule, Group, RuleFileError
 from alerter.state.board import Board
+from alerter.tools import unit_file
 from alerter.tools.unit_database import UnitDatabase
+from alerter.tools.unit_file import AlertTest, ExpectedAlert, ExprTest, UnitTest, UnitTestError, duration_ms, number
 from alerter.tools.unit_series import parse_labels, parse_values
-from exporter.duration import format_duration, parse_duration
-from exporter.model import Labels, format_value, make_labels
+from exporter.duration import format_duration
+from exporter.model import Labels, format_value
 
 _TOLERANCE = 1e-12
-
-
-class _Strict(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    pass
-
-
-class _Texts(yaml.SafeLoader):
-    """YAML whose scalars stay as they are written, but for null: as Go reads them into strings."""
-
-
-_Texts.yaml_implicit_resolvers = {
-    first: [pair for pair in pairs if pair[0] in ("tag:yaml.org,2002:null", "tag:yaml.org,2002:merge")]
-    for first, pairs in yaml.SafeLoader.yaml_implicit_resolvers.items()
-}
-
-
-class _Series(_Strict, frozen=True):
-    series: str
-    values: str
-
-
-class _ExpectedAlert(_Strict, frozen=True):
-    exp_labels: dict[str, str | None] | None = None
-    exp_annotations: dict[str, str | None] | None = None
-
-
-class _AlertTest(_Strict, frozen=True):
-    eval_time: str = "0"
-    alertname: str = ""
-    exp_alerts: list[_ExpectedAlert] | None = None
-
-
-class _Sample(_Strict, frozen=True):
-    labels: str
-    value: str = "0"
-
-
-class _ExprTest(_Strict, frozen=True):
-    expr: str
-    eval_time: str = "0"
-    exp_samples: list[_Sample] | None = None
-
-
-class _Test(_Strict, frozen=True):
-    interval: str = "1m"
-    input_series: list[_Series] | None = None
-    alert_rule_test: list[_AlertTest] | None = None
-    promql_expr_test: list[_ExprTest] | None = None
-    external_labels: dict[str, str] | None = None
-    external_url: str = ""
-    name: str = ""
-
-
-class _File(_Strict, frozen=True):
-    rule_files: list[str] | None = None
-    evaluation_interval: str = "1m"
-    group_eval_order: list[str] | None = None
-    tests: list[_Test] | None = None
-    fuzzy_compare: bool = False
-
-
-class UnitTestError(Exception):
-    """A file of tests cannot be run: the message is one line."""
+_DEFAULT_INTERVAL_MS = 60_000
 
 
 def test(files: Sequence[str], out: TextIO) -> int:
@@ -112,31 +49,15 @@ def test(files: Sequence[str], out: TextIO) -> int:
 
 async def _run_file(path: str, out: TextIO) -> list[str]:
     """What failed in a file. Raises UnitTestError, RuleFileError."""
-    file = _read(path)
-    interval_ms = _duration(file.evaluation_interval, "evaluation_interval")
-    if interval_ms <= 0:
-        raise UnitTestError(f"{path}: evaluation_interval: must be more than 0")
-    rule_files = _rule_files(file.rule_files or [], Path(path).parent, out)
-    groups = rulefile.load(rule_files, LANGUAGE, interval_ms / 1_000)
-    groups = _ordered(groups, file.group_eval_order or [])
+    file = unit_file.read(path)
+    interval_ms = duration_ms(file.evaluation_interval, "evaluation_interval") or _DEFAULT_INTERVAL_MS
+    rule_files = _rule_files(file.rule_files, Path(path).parent, out)
+    groups = _ordered(rulefile.load(rule_files, LANGUAGE, interval_ms / 1_000), file.group_eval_order)
     failures: list[str] = []
-    for test in file.tests or []:
+    for test in file.tests:
         found = await _Run(test, groups, interval_ms, file.fuzzy_compare).failures()
         failures += [f"name: {test.name},\n{failure}" if test.name else failure for failure in found]
     return failures
-
-
-def _read(path: str) -> _File:
-    try:
-        # the loader is a SafeLoader with fewer resolvers
-        tree = yaml.load(Path(path).read_text(encoding="utf-8"), _Texts) or {}  # noqa: S506
-        return msgspec.convert(tree, _File, strict=False)
-    except OSError as err:
-        raise UnitTestError(f"{path}: {err.strerror or type(err).__name__}") from None
-    except (UnicodeDecodeError, yaml.YAMLError) as err:
-        raise UnitTestError(f"{path}: not YAML: {' '.join(str(err).split())}") from None
-    except msgspec.ValidationError as err:
-        raise UnitTestError(f"{path}: {err}") from None
 
 
 def _rule_files(patterns: Iterable[str], folder: Path, out: TextIO) -> list[str]:
@@ -151,21 +72,22 @@ def _rule_files(patterns: Iterable[str], folder: Path, out: TextIO) -> list[str]
 
 
 def _ordered(groups: Sequence[Group], names: Sequence[str]) -> tuple[Group, ...]:
-    order = {name: index for index, name in enumerate(names)}
+    order: dict[str, int] = {}
+    for index, name in enumerate(names):
+        if name in order:
+            raise UnitTestError(f"group name repeated in evaluation order: {name}")
+        order[name] = index
     return tuple(sorted(groups, key=lambda group: order.get(group.name, 0) if order else 0))
 
 
-def _duration(text: str, where: str) -> int:
-    try:
-        return parse_duration(text)
-    except ValueError as err:
-        raise UnitTestError(f"{where}: {err}") from None
+def _texts(values: Mapping[str, str | None]) -> dict[str, str]:
+    return {name: value or "" for name, value in values.items()}
 
 
 class _Run:
     """One test: its series, its rules evaluated over it, and what does not agree."""
 
-    def __init__(self, test: _Test, groups: Sequence[Group], interval_ms: int, fuzzy: bool) -> None:
+    def __init__(self, test: UnitTest, groups: Sequence[Group], interval_ms: int, fuzzy: bool) -> None:
         self._test = test
         self._interval_ms = interval_ms
         self._fuzzy = fuzzy
@@ -176,7 +98,7 @@ class _Run:
     def _world(self) -> Surroundings:
         templates = RuleTemplates(
             self._database.query,
-            external_labels=self._test.external_labels or {},
+            external_labels=_texts(self._test.external_labels),
             external_url=self._test.external_url,
             timeout_s=60.0,
         )
@@ -192,31 +114,32 @@ class _Run:
         )
 
     def _load(self) -> None:
-        step_ms = _duration(self._test.interval, "interval")
-        for each in self._test.input_series or []:
-            try:
-                labels = parse_labels(each.series)
-                for index, value in enumerate(parse_values(each.values)):
+        """Put in the input series; of two with the same labels the last one."""
+        step_ms = duration_ms(self._test.interval, "interval") or self._interval_ms
+        try:
+            series = {parse_labels(each.series): parse_values(each.values) for each in self._test.input_series}
+            for labels, values in series.items():
+                for index, value in enumerate(values):
                     if value is not None:
                         self._database.put(labels, index * step_ms, value)
-            except ValueError as err:
-                raise UnitTestError(str(err)) from None
+        except ValueError as err:
+            raise UnitTestError(str(err)) from None
 
     async def failures(self) -> list[str]:
         """What does not agree."""
         tests = self._test
-        alert_times = sorted({_duration(each.eval_time, "eval_time") for each in tests.alert_rule_test or []})
-        expr_times = [_duration(each.eval_time, "eval_time") for each in tests.promql_expr_test or []]
+        alert_times = sorted({duration_ms(each.eval_time, "eval_time") for each in tests.alert_rule_test})
+        expr_times = [duration_ms(each.eval_time, "eval_time") for each in tests.promql_expr_test]
         got: dict[int, dict[str, list[Alert]]] = {}
         failures: list[str] = []
         for t_ms in range(0, max([*alert_times, *expr_times, 0]) + 1, self._interval_ms):
-            failures += await self._evaluate(t_ms)
+            if errors := await self._evaluate(t_ms):
+                return failures + errors
             for at in alert_times:
                 if t_ms <= at < t_ms + self._interval_ms:
                     got[at] = self._firing()
-        failures += [failure for each in tests.alert_rule_test or [] for failure in _alerts_differ(each, got)]
-        self._database.until_ms = max([*alert_times, *expr_times, 0])
-        for each in tests.promql_expr_test or []:
+        failures += [failure for each in tests.alert_rule_test for failure in _alerts_differ(each, got)]
+        for each in tests.promql_expr_test:
             failures += await self._expr_differs(each)
         return failures
 
@@ -240,12 +163,12 @@ class _Run:
                     firing.setdefault(rule.name, []).extend(found)
         return firing
 
-    async def _expr_differs(self, test: _ExprTest) -> list[str]:
-        t_ms = _duration(test.eval_time, "eval_time")
+    async def _expr_differs(self, test: ExprTest) -> list[str]:
+        t_ms = duration_ms(test.eval_time, "eval_time")
         where = f'expr: "{test.expr}", time: {format_duration(t_ms)},'
         try:
             found = await self._database.query(test.expr, t_ms / 1_000)
-            expected = [(_expected_labels(each.labels), _number(each.value)) for each in test.exp_samples or []]
+            expected = [(_expected_labels(each.labels), number(each.value)) for each in test.exp_samples]
         except (QueryError, ValueError) as err:
             return [f"{where} err: {err}"]
         got = [(element.labels, element.value) for element in found]
@@ -260,16 +183,17 @@ class _Run:
         return all(self._equal(wanted, value) for (_, wanted), (_, value) in pairs)
 
     def _equal(self, wanted: float, value: float) -> bool:
-        if math.isnan(wanted) or math.isnan(value):
-            return math.isnan(wanted) and math.isnan(value)
+        """Whether a value is what was wanted; NaN is nothing's equal, but in fuzzy comparisons."""
+        if self._fuzzy and math.isnan(wanted):
+            return math.isnan(value)
         return wanted == value or (self._fuzzy and math.isclose(wanted, value, rel_tol=_TOLERANCE))
 
 
-def _alerts_differ(test: _AlertTest, got: dict[int, dict[str, list[Alert]]]) -> list[str]:
+def _alerts_differ(test: AlertTest, got: dict[int, dict[str, list[Alert]]]) -> list[str]:
     if not test.alertname:
         return [f"an item under alert_rule_test misses required attribute alertname at eval_time {test.eval_time}"]
-    t_ms = _duration(test.eval_time, "eval_time")
-    expected = sorted(_expected_alert(each, test.alertname) for each in test.exp_alerts or [])
+    t_ms = duration_ms(test.eval_time, "eval_time")
+    expected = sorted(_expected_alert(each, test.alertname) for each in test.exp_alerts)
     found = sorted((alert.labels, _present(alert.annotations)) for alert in got[t_ms].get(test.alertname, []))
     if expected == found:
         return []
@@ -277,21 +201,9 @@ def _alerts_differ(test: _AlertTest, got: dict[int, dict[str, list[Alert]]]) -> 
     return [f"{where}\n    exp: {_alerts(expected)}\n    got: {_alerts(found)}"]
 
 
-def _expected_alert(expected: _ExpectedAlert, name: str) -> tuple[Labels, Labels]:
+def _expected_alert(expected: ExpectedAlert, name: str) -> tuple[Labels, Labels]:
     labels = {**_texts(expected.exp_labels), "alertname": name}
-    return make_labels(labels), _present(tuple(sorted(_texts(expected.exp_annotations).items())))
-
-
-def _texts(values: dict[str, str | None] | None) -> dict[str, str]:
-    return {name: value or "" for name, value in (values or {}).items()}
-
-
-def _number(text: str) -> float:
-    """A YAML number: `1e3`, `.inf`, `-.Inf`, `.NaN`."""
-    try:
-        return float(text.replace("_", "").lower().replace(".inf", "inf").replace(".nan", "nan"))
-    except ValueError:
-        raise ValueError(f"value {text!r}: must be a number") from None
+    return tuple(sorted(labels.items())), _present(tuple(sorted(_texts(expected.exp_annotations).items())))
 
 
 def _present(annotations: Labels) -> Labels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import subprocess
 from pathlib import Path
 
@@ -106,6 +107,93 @@ def test_the_verdict_is_promtools(case: str, tmp_path: Path) -> None:
     path.write_text(f"rule_files: [rules.yml]\ntests:\n- interval: 1m\n{SERIES}\n  {checks}\n")
     out = io.StringIO()
     assert (run_tests([str(path)], out) == 0, verdict(path)) == (good, good), out.getvalue()
+
+
+VALUES = (
+    *("1+1x10 _x3 stale", "1x3", "_", "0x3", "-1", "1e3", "0x1F", "NaN", "-Inf", "inf", "1-1x3", "1+-1x3", "stalex3"),
+    *("_x0", "1x0", "", "1,2", "1 2 3x", "1+1", "1 x3", "1e3x2", "1.5+.5x3", ".5", "5.", "Infx2", "NaNx2", "1+Infx2"),
+    *("-Inf+1x2", "1X3", "1+2x1.5", "1_000", "_1", "١", "1 2\n3", "1 # c", "0b11", "017"),
+)
+NUMBERS = (
+    "4",
+    "'4'",
+    "4.0",
+    "0x4",
+    "0b100",
+    "04",
+    "0o4",
+    "4e0",
+    "4_",
+    "+4",
+    ".inf",
+    "+Inf",
+    "NaN",
+    ".nan",
+    "1:30",
+    "08",
+)
+ODD = {
+    **{f"values {text!r}": f"{{series: a, values: {json.dumps(text)}}}|{{expr: 'vector(1)'}}" for text in VALUES},
+    **{
+        f"value {text}": f"{{series: a, values: 4}}|{{expr: a + 0, exp_samples: [{{value: {text}}}]}}"
+        for text in NUMBERS
+    },
+    **{
+        f"series {text!r}": f"{{series: {json.dumps(text)}, values: 4}}|{{expr: 'a', exp_samples: []}}"
+        for text in ("{}", "b", 'b{x="1",}', 'b{x!="1"}', 'b{x="1",x="2"}', "b[5m]", "1", "b b", "b offset 5m", "b.c")
+    },
+    "of two equal series the last": (
+        "{series: a, values: 3}, {series: a, values: 4}|{expr: a, exp_samples: [{labels: a, value: 4}]}"
+    ),
+    "no expected labels": "{series: a, values: 4}|{expr: a + 0, exp_samples: [{labels: , value: 4}]}",
+    "an empty expected sample": "{series: a, values: 0}|{expr: a + 0, exp_samples: [null]}",
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_the_verdict_on_odd_texts_is_promtools(case: str, tmp_path: Path) -> None:
+    series, expr = ODD[case].split("|")
+    path = tmp_path / "test.yml"
+    wanted = expr if "exp_samples" in expr else expr[:-1] + ", exp_samples: [{labels: '{}', value: 1}]}"
+    path.write_text(f"tests:\n- interval: 1m\n  input_series: [{series}]\n  promql_expr_test: [{wanted}]\n")
+    out = io.StringIO()
+    assert (run_tests([str(path)], out) == 0) == verdict(path), out.getvalue()
+
+
+WHOLE = {
+    "nothing": "",
+    "a list": "[]",
+    "an empty test": "tests: [null]",
+    "only the first document counts": "tests: []\n---\na: 1",
+    "a key twice": "tests: []\ntests: []",
+    "a group twice in the order": "group_eval_order: [a, a]",
+    "an unknown group in the order": "group_eval_order: [nope]",
+    "no interval": "evaluation_interval: 0s",
+    "no such rule file": "rule_files: [nope*.yml]",
+    "nothing is seen after the last evaluation": (
+        "tests:\n- interval: 30s\n  input_series: [{series: a, values: 1+1x9}]\n"
+        "  promql_expr_test: [{expr: a, eval_time: 90s, exp_samples: [{labels: a, value: 4}]}]"
+    ),
+    "an expected empty label": (
+        "rule_files: [rules.yml]\ntests:\n- interval: 1m\n  alert_rule_test: [{alertname: Few, eval_time: 1m,"
+        " exp_alerts: [{exp_labels: {x: ''}}]}]\n  input_series: [{series: up, values: 1x9}]"
+    ),
+    "two rules that record one series": (
+        "rule_files: [twice.yml]\ntests:\n- interval: 1m\n  promql_expr_test: [{expr: vector(1), eval_time: 1m,"
+        " exp_samples: [{value: 1}]}]"
+    ),
+}
+
+
+@pytest.mark.parametrize("case", WHOLE)
+def test_the_verdict_on_odd_files_is_promtools(case: str, tmp_path: Path) -> None:
+    (tmp_path / "rules.yml").write_text(RULES)
+    twice = "groups: [{name: g, rules: [{record: a, expr: time()}, {record: a, expr: time() * 2}]}]"
+    (tmp_path / "twice.yml").write_text(twice)
+    path = tmp_path / "test.yml"
+    path.write_text(WHOLE[case])
+    out = io.StringIO()
+    assert (run_tests([str(path)], out) == 0) == verdict(path), out.getvalue()
 
 
 @pytest.mark.parametrize(
