@@ -27,7 +27,10 @@ def main() -> int:
     reached = True
     for name in names:
         print(f"{name} ...", file=sys.stderr, flush=True)
-        figures = list(BENCHMARKS[name]())
+        figures = []
+        for figure in BENCHMARKS[name]():
+            print("  " + "  ".join(figure.row()), file=sys.stderr, flush=True)
+            figures.append(figure)
         reached = reached and all(figure.reached for figure in figures)
         print(table(figures), flush=True)
     return 0 if reached else 1

@@ -25,6 +25,7 @@ _FORMATTED_EDGES = {
     "292277025-08-18T07:12:54.999999999Z": MAX_TIME_MS,
 }
 _FLOAT = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?", re.ASCII)
+_WHOLE = re.compile(r"[+-]?[0-9]+", re.ASCII)
 _RFC3339 = re.compile(
     r"([0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2})(?:[.,]([0-9]+))?(Z|[+-][0-9]{2}:[0-9]{2})", re.ASCII
 )
@@ -58,12 +59,12 @@ def _rfc3339_ms(text: str, moment: str, fraction: str | None, zone: str) -> int:
 
 
 def parse_duration_ms(text: str) -> float:
-    """Milliseconds of float seconds or a Prometheus duration. Raises ValueError."""
+    """Milliseconds of float seconds or a Prometheus duration, in whole nanoseconds. Raises ValueError."""
     if _FLOAT.fullmatch(text):
-        seconds = float(text)
-        if abs(seconds) > 2**63 / 1e9:
+        nanoseconds = float(text) * 1e9
+        if abs(nanoseconds) > 2**63:
             raise ValueError(f"cannot parse {_quoted(text)} to a valid duration. It overflows int64")
-        return seconds * 1000
+        return int(nanoseconds) / 1e6
     try:
         return float(parse_duration(text))
     except ValueError as err:
@@ -104,19 +105,39 @@ def lookback_ms(form: Form) -> int | None:
         given = parse_duration_ms(form.get("lookback_delta")) if form.get("lookback_delta") else None
     except ValueError as err:
         raise BadParameter(f"error parsing lookback delta duration: {err}") from err
-    return None if given is None or given <= 0 else max(1, round(given))
+    return None if given is None or given <= 0 else max(1, int(given))
 
 
-def limit(form: Form, name: str = "limit") -> int:
+def limit(form: Form) -> int:
     """A maximum number of results, 0 for none. Raises BadParameter."""
-    text = form.get(name)
-    if not text:
+    if not form.get("limit"):
         return 0
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", text, re.ASCII):
-        raise BadParameter(f'invalid parameter "{name}": strconv.Atoi: parsing {_quoted(text)}: invalid syntax')
-    if int(text) < 0:
-        raise BadParameter(f'invalid parameter "{name}": limit must be non-negative')
-    return int(text)
+    most = _parameter(form, "limit", _whole)
+    if most < 0:
+        raise BadParameter('invalid parameter "limit": limit must be non-negative')
+    return most
+
+
+def number_of(form: Form, name: str) -> int | None:
+    """How many of something `metadata` is to show at most; None where it is not given or negative, all then.
+
+    Raises BadParameter.
+    """
+    try:
+        most = _whole(form.get(name)) if form.get(name) else -1
+    except ValueError:
+        raise BadParameter(f"{name} must be a number") from None
+    return None if most < 0 else most
+
+
+def _whole(text: str) -> int:
+    """Source: Go's strconv.Atoi."""
+    if not _WHOLE.fullmatch(text):
+        raise ValueError(f"strconv.Atoi: parsing {_quoted(text)}: invalid syntax")
+    number = int(text) if len(text) <= 20 else 1 << 64
+    if not -(1 << 63) <= number < 1 << 63:
+        raise ValueError(f"strconv.Atoi: parsing {_quoted(text)}: value out of range")
+    return number
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,4 +165,4 @@ def query_range(form: Form) -> Range:
             "exceeded maximum resolution of 11,000 points per timeseries. "
             "Try decreasing the query resolution (?step=XX)"
         )
-    return Range(start, end, max(1, round(step)))
+    return Range(start, end, max(1, int(step)))  # as there, nothing below a millisecond counts

@@ -12,9 +12,10 @@ from aiohttp import web
 
 from exporter.model import Labels, Matcher, Queryable
 from exporter.promql.errors import ParseError
+from exporter.promql.gotext import quote
 from exporter.promql.parser import parse_selector
 from exporter.web.body import Form
-from exporter.web.parameters import MAX_TIME_MS, MIN_TIME_MS, limit, time_ms
+from exporter.web.parameters import MAX_TIME_MS, MIN_TIME_MS, limit, number_of, time_ms
 from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
 from exporter.web.workers import Workers
 
@@ -52,7 +53,7 @@ class Metadata:
         """Sorted values of one label."""
         name = unescape(request.match_info["name"])
         if not name:
-            raise PrometheusError("bad_data", f'invalid label name: "{request.match_info["name"]}"')
+            raise PrometheusError("bad_data", f"invalid label name: {quote(request.match_info['name'])}")
         most, found = limit(form), self._select(form)
         return await self._workers.run(
             request,
@@ -63,40 +64,44 @@ class Metadata:
         """Label sets, sorted."""
         if not form.all("match[]"):
             raise PrometheusError("bad_data", "no match[] parameter provided")
-        most, found = limit(form), self._select(form)
+        most, found = limit(form), self._select(form, 'invalid parameter "match[]": ')
         return await self._workers.run(request, lambda: _listed([dict(labels) for labels in sorted(found())], most))
 
     async def metadata(self, _request: web.Request, form: Form) -> Reply:
         """Type, help and unit by metric."""
-        most = limit(form)
-        limit(form, "limit_per_metric")  # checked only: one description each is all there is
+        most = number_of(form, "limit")
+        number_of(form, "limit_per_metric")  # checked only: one description each is all there is
         families = self._samples.families()
         if wanted := form.get("metric"):
             families = {name: family for name, family in families.items() if name == wanted}
-        shown = islice(families.items(), most or None)
+        shown = islice(families.items(), most)
         return Reply(
             orjson.dumps(
                 {name: [{"type": of.type.value, "help": of.help, "unit": of.unit}] for name, of in shown},
             )
         )
 
-    def _select(self, form: Form) -> Callable[[], set[Labels]]:
-        """What finds the series that any of the `match[]` selects; no `match[]` selects all. Raises what is wrong."""
+    def _select(self, form: Form, blame: str = "") -> Callable[[], set[Labels]]:
+        """What finds the series that any of the `match[]` selects; no `match[]` selects all.
+
+        Raises what is wrong; what is wrong with a `match[]`, with `blame` before it.
+        """
         start = time_ms(form, "start", MIN_TIME_MS)
         end = time_ms(form, "end", MAX_TIME_MS)
         if end < start:
             raise PrometheusError("bad_data", 'invalid parameter "end": end timestamp must not be before start time')
-        selectors = [self._matchers(text) for text in form.all("match[]")] or [()]
+        selectors = [_matchers(text, blame) for text in form.all("match[]")] or [()]
         return lambda: {labels for matchers in selectors for labels in self._samples.series(matchers, start, end)}
 
-    def _matchers(self, text: str) -> Sequence[Matcher]:
-        try:
-            matchers = parse_selector(text)
-        except ParseError as err:
-            raise PrometheusError("bad_data", f'invalid parameter "match[]": {err}') from err
-        if all(matcher.matches("") for matcher in matchers):
-            raise PrometheusError("bad_data", "match[] must contain at least one non-empty matcher")
-        return matchers
+
+def _matchers(text: str, blame: str) -> Sequence[Matcher]:
+    try:
+        matchers = parse_selector(text)
+    except ParseError as err:
+        raise PrometheusError("bad_data", f"{blame}{err}") from err
+    if all(matcher.matches("") for matcher in matchers):
+        raise PrometheusError("bad_data", f"{blame}match[] must contain at least one non-empty matcher")
+    return matchers
 
 
 def _listed(found: list[T], most: int) -> Reply:

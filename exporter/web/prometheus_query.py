@@ -10,11 +10,21 @@ from aiohttp import web
 
 from exporter.promql.answer import Answer, SampleStatistics
 from exporter.promql.cancellation import Cancellation
+from exporter.promql.errors import ParseError
 from exporter.promql.parser import parse
 from exporter.promql.prettier import pretty
 from exporter.web import answers, syntax_tree
 from exporter.web.body import Form
-from exporter.web.parameters import Range, duration_ms, limit, lookback_ms, query_range, required_time_ms, time_ms
+from exporter.web.parameters import (
+    MAX_TIME_MS,
+    MIN_TIME_MS,
+    Range,
+    duration_ms,
+    limit,
+    lookback_ms,
+    query_range,
+    time_ms,
+)
 from exporter.web.prometheus_metadata import TRUNCATED
 from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
 from exporter.web.result_cache import Ranges
@@ -122,10 +132,12 @@ class Query:
 
     async def exemplars(self, _request: web.Request, form: Form) -> Reply:
         """Exemplars are on the scraped page and not kept: there are none to find."""
-        start, end = required_time_ms(form, "start"), required_time_ms(form, "end")
-        if end < start:
-            raise PrometheusError("bad_data", 'invalid parameter "end": end timestamp must not be before start time')
-        parse(form.get("query"))
+        if time_ms(form, "end", MAX_TIME_MS) < time_ms(form, "start", MIN_TIME_MS):
+            raise PrometheusError("bad_data", "end timestamp must not be before start timestamp")
+        try:
+            parse(form.get("query"))
+        except ParseError as err:  # named as it is, there
+            raise PrometheusError("bad_data", str(err)) from None
         return Reply(b"[]")
 
     async def format_query(self, request: web.Request, form: Form) -> Reply:

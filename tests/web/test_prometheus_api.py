@@ -14,7 +14,8 @@ from exporter.model import format_value
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.engine import Engine
 from exporter.web.answers import seconds
-from exporter.web.parameters import parse_time
+from exporter.web.body import Form
+from exporter.web.parameters import parse_time, query_range
 from exporter.web.prometheus_metadata import unescape
 from tests.web.fleet import T0_MS, FleetMaker
 from tests.web.site import Client, Kept, site
@@ -108,8 +109,21 @@ async def test_time_defaults_to_now() -> None:
          'invalid parameter "query": invalid expression type "range vector" for range query, '
          "must be Scalar or instant Vector"),
         ("/series", {}, 400, "bad_data", "no match[] parameter provided"),
-        ("/series", {"match[]": '{a=~".*"}'}, 400, "bad_data", None),
-        ("/series", {"match[]": "up{"}, 400, "bad_data", None),
+        ("/query", {"query": "1", "limit": "9223372036854775808"}, 400, "bad_data",
+         'invalid parameter "limit": strconv.Atoi: parsing "9223372036854775808": value out of range'),
+        ("/series", {"match[]": '{a=~".*"}'}, 400, "bad_data",
+         'invalid parameter "match[]": match[] must contain at least one non-empty matcher'),
+        ("/series", {"match[]": "up{"}, 400, "bad_data",
+         'invalid parameter "match[]": 1:4: parse error: unexpected end of input inside braces'),
+        ("/labels", {"match[]": "up{"}, 400, "bad_data", "1:4: parse error: unexpected end of input inside braces"),
+        ("/label/job/values", {"match[]": "{}"}, 400, "bad_data",
+         "match[] must contain at least one non-empty matcher"),
+        ("/metadata", {"limit": "x"}, 400, "bad_data", "limit must be a number"),
+        ("/metadata", {"limit_per_metric": "1.5"}, 400, "bad_data", "limit_per_metric must be a number"),
+        ("/query_exemplars", {"query": "up{"}, 400, "bad_data",
+         "1:4: parse error: unexpected end of input inside braces"),
+        ("/query_exemplars", {"query": "up", "start": "2", "end": "1"}, 400, "bad_data",
+         "end timestamp must not be before start timestamp"),
         ("/label/0bad/values", {}, 400, "bad_data", 'invalid label name: "0bad"'),
         ("/query", {"query": f"{CPU} * on(server) {CPU}"}, 422, "execution", None),
     ],
@@ -212,6 +226,8 @@ async def test_labels_values_series_and_metadata() -> None:
         metadata = (await asked(client, "/metadata", metric=CPU))["data"]
         assert metadata == {CPU: [{"type": "gauge", "help": "CPU usage of a core.", "unit": "percent"}]}
         assert len((await asked(client, "/metadata", limit=2))["data"]) == 2
+        assert (await asked(client, "/metadata", limit=0))["data"] == {}
+        assert CPU in (await asked(client, "/metadata", limit=-1))["data"]
 
 
 async def test_several_selectors_add_up() -> None:
@@ -356,6 +372,11 @@ def test_times_are_float_seconds_or_rfc_3339(text: str, t_ms: int) -> None:
 def test_anything_else_is_no_time(text: str) -> None:
     with pytest.raises(ValueError, match="to a valid timestamp"):
         parse_time(text)
+
+
+@pytest.mark.parametrize(("text", "step_ms"), [("15", 15_000), ("1.0015", 1_001), ("1.001", 1_000), ("1e-5", 1)])
+def test_of_a_step_whole_milliseconds_count_as_they_do_in_go(text: str, step_ms: int) -> None:
+    assert query_range(Form([("start", "0"), ("end", "0"), ("step", text)])).step_ms == step_ms
 
 
 @given(st.text(max_size=50))
