@@ -227,7 +227,7 @@ def format_value(value: float) -> str:
     text = repr(value)
     if magnitude and (magnitude < 1e-6 or magnitude >= 1e21):
         mantissa, _, exponent = text.partition("e")
-        return f"{mantissa.removesuffix('.0')}e{exponent[0]}{exponent[1:].lstrip('0')}"
+        return f"{mantissa.removesuffix('.0')}e{exponent}"
     if "e" in text:
         text = format(Decimal(text), "f")
     return text.removesuffix(".0")

@@ -7,19 +7,22 @@ Source: prometheus/web/api/v1/json_codec.go.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from itertools import compress
 from typing import TYPE_CHECKING
 
 import orjson
 
-from exporter.model import Labels, format_value
+from exporter.model import Labels
 from exporter.promql.answer import Matrix, RangeVector, Scalar, String, Value, Vector
+from exporter.promql.gotext import format_f
 from exporter.web.floats import texts
 
 if TYPE_CHECKING:
     from exporter.model import Mask, Samples, Times
+
+_PIECE_BYTES = 1 << 19
 
 
 def seconds(t_ms: int) -> bytes:
@@ -39,42 +42,32 @@ def point(t_ms: int, text: str) -> bytes:
     return b"[%b,%b]" % (seconds(t_ms), orjson.dumps(text))
 
 
-def scalar(t_ms: int, value: float) -> bytes:
-    """`[t,"1.5"]`."""
-    return point(t_ms, format_value(value))
-
-
-def vector(labels: Sequence[Labels], t_ms: int, values: Samples) -> bytes:
-    """labels: n label sets. values: shape (n,). One sample for each at one time."""
+def _vector(value: Vector) -> Iterator[bytes]:
     opening = b'{"metric":'
-    middle = b',"value":[%b,"' % seconds(t_ms)
-    rows = [opening + metric(of) + middle + text + b'"]}' for of, text in zip(labels, texts(values), strict=True)]
-    return b"[" + b",".join(rows) + b"]"
+    middle = b',"value":[%b,"' % seconds(value.t_ms)
+    for labels, text in zip(value.labels, texts(value.values), strict=True):
+        yield opening + metric(labels) + middle + text + b'"]}'
 
 
-def matrix(series: Matrix) -> bytes:
+def _matrix(value: Matrix) -> Iterator[bytes]:
     """Rows over one time axis."""
-    whole = _Rows(_gaps(series.t_ms))
-    rows = []
-    for i, labels in enumerate(series.labels):
-        present = None if series.present is None else series.present[i]
+    whole = _Rows(_gaps(value.t_ms))
+    for i, labels in enumerate(value.labels):
+        present = None if value.present is None else value.present[i]
         if present is None or present.all():
-            rows.append(whole.row(labels, series.values[i]))
+            yield whole.row(labels, value.values[i])
         else:
-            rows.append(whole.at(present).row(labels, series.values[i][present]))
-    return b"[" + b",".join(rows) + b"]"
+            yield whole.at(present).row(labels, value.values[i][present])
 
 
-def range_vector(series: RangeVector) -> bytes:
+def _range_vector(value: RangeVector) -> Iterator[bytes]:
     """Rows that have their times each, which many of them share."""
     shared: dict[bytes, _Rows] = {}
-    rows = []
-    for labels, t_ms, values in series.series():
+    for labels, t_ms, values in value.series():
         key = t_ms.tobytes()
         if key not in shared:
             shared[key] = _Rows(_gaps(t_ms))
-        rows.append(shared[key].row(labels, values))
-    return b"[" + b",".join(rows) + b"]"
+        yield shared[key].row(labels, values)
 
 
 def _gaps(t_ms: Times) -> list[bytes]:
@@ -105,19 +98,38 @@ class _Rows:
         return b"".join(parts)
 
 
-def result(value: Value) -> tuple[str, bytes]:
-    """The type of a result and its JSON."""
+def answer(
+    value: Value, stats: Mapping[str, object] | None, warnings: Sequence[str], infos: Sequence[str]
+) -> Iterator[bytes]:
+    """The answer to a query with its envelope, in pieces of about half a megabyte.
+
+    A large one is sent while it is made, and is never in memory as a whole. stats: where they were asked for.
+    """
+    opening = b'{"status":"success","data":{"resultType":"%b","result":'
+    closing = (b"" if stats is None else b',"stats":' + orjson.dumps(stats)) + b"}" + _notes(warnings, infos) + b"}"
     match value:
         case Scalar(t_ms, number):
-            return "scalar", scalar(t_ms, number)
+            yield opening % b"scalar" + point(t_ms, format_f(number)) + closing
         case String(t_ms, text):
-            return "string", point(t_ms, text)
-        case Vector(t_ms, labels, values):
-            return "vector", vector(labels, t_ms, values)
+            yield opening % b"string" + point(t_ms, text) + closing
+        case Vector():
+            yield from _in_pieces(_vector(value), opening % b"vector", closing)
         case Matrix():
-            return "matrix", matrix(value)
+            yield from _in_pieces(_matrix(value), opening % b"matrix", closing)
         case RangeVector():
-            return "matrix", range_vector(value)
+            yield from _in_pieces(_range_vector(value), opening % b"matrix", closing)
+
+
+def _in_pieces(rows: Iterator[bytes], opening: bytes, closing: bytes) -> Iterator[bytes]:
+    """The rows as a JSON array between `opening` and `closing`."""
+    parts, size, separator = [opening, b"["], 0, b""
+    for row in rows:
+        parts += (separator, row)
+        size, separator = size + len(row), b","
+        if size >= _PIECE_BYTES:
+            yield b"".join(parts)
+            parts, size = [], 0
+    yield b"".join((*parts, b"]", closing))
 
 
 def first(value: Value, most: int) -> Value | None:
@@ -134,20 +146,17 @@ def first(value: Value, most: int) -> Value | None:
 
 def success(data: bytes, warnings: Sequence[str] = (), infos: Sequence[str] = ()) -> bytes:
     """The envelope of an answer."""
-    notes = b"".join(
-        b',"%b":%b' % (name, orjson.dumps(list(texts_)))
-        for name, texts_ in ((b"warnings", warnings), (b"infos", infos))
-        if texts_
+    return b'{"status":"success","data":' + data + _notes(warnings, infos) + b"}"
+
+
+def _notes(warnings: Sequence[str], infos: Sequence[str]) -> bytes:
+    return b"".join(
+        b',"%b":%b' % (name, orjson.dumps(list(notes)))
+        for name, notes in ((b"warnings", warnings), (b"infos", infos))
+        if notes
     )
-    return b'{"status":"success","data":' + data + notes + b"}"
 
 
 def failure(error_type: str, message: str) -> bytes:
     """The envelope of an error."""
     return orjson.dumps({"status": "error", "errorType": error_type, "error": message})
-
-
-def query_data(result_type: str, result: bytes, stats: Mapping[str, object] | None = None) -> bytes:
-    """`{"resultType":…,"result":…}`, with the statistics if they were asked for."""
-    tail = b"" if stats is None else b',"stats":' + orjson.dumps(stats)
-    return b'{"resultType":"%b","result":%b%b}' % (result_type.encode(), result, tail)

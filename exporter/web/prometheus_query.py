@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 import orjson
@@ -28,7 +28,7 @@ from exporter.web.parameters import (
 from exporter.web.prometheus_metadata import TRUNCATED
 from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
 from exporter.web.result_cache import Ranges
-from exporter.web.workers import Workers
+from exporter.web.workers import Piece, Workers
 
 _MOST_NOTES = 10  # of each kind
 
@@ -80,12 +80,12 @@ class Query:
             *endpoint("/parse_query", self.parse_query, "GET", "POST"),
         ]
 
-    async def instant(self, request: web.Request, form: Form) -> Reply:
+    async def instant(self, request: web.Request, form: Form) -> AsyncGenerator[Piece]:
         """A query at one time, now if none is given."""
         most = limit(form)
         t_ms = time_ms(form, "time", round(self._now() * 1000))
         query, lookback = form.get("query"), lookback_ms(form)
-        return await self._evaluated(
+        return self._evaluated(
             self._workers,
             request,
             form,
@@ -93,13 +93,13 @@ class Query:
             lambda cancellation: self._engine.instant(query, t_ms, lookback_ms=lookback, cancellation=cancellation),
         )
 
-    async def range(self, request: web.Request, form: Form) -> Reply:
+    async def range(self, request: web.Request, form: Form) -> AsyncGenerator[Piece]:
         """A query at every step of a range."""
         most = limit(form)
         asked: Range = query_range(form)
         query, lookback = form.get("query"), lookback_ms(form)
         ranges: Ranges = self._engine if form.get("stats") else self._ranges
-        return await self._evaluated(
+        return self._evaluated(
             self._range_workers,
             request,
             form,
@@ -109,22 +109,22 @@ class Query:
             ),
         )
 
-    async def _evaluated(
+    def _evaluated(
         self, workers: Workers, request: web.Request, form: Form, most: int, evaluate: Evaluate
-    ) -> Reply:
+    ) -> AsyncGenerator[Piece]:
         """The answer of a query that waits for its turn, runs and ends in time."""
         asked = self._monotonic()
         cancellation = Cancellation(asked + self._limit_s(form), self._monotonic)
         stats = form.get("stats")
 
-        def work() -> Reply:
+        def work() -> Iterator[bytes]:
             began = self._monotonic()
             cancellation.check()
             answer = evaluate(cancellation)
             times = _timings(began - asked, self._monotonic() - began) if stats else None
             return _rendered(answer, most, None if times is None else _statistics(times, answer.samples, stats))
 
-        return await workers.run(request, work, cancellation.cancel)
+        return workers.pieces(request, work, cancellation.cancel)
 
     def _limit_s(self, form: Form) -> float:
         given = duration_ms(form, "timeout")
@@ -158,11 +158,11 @@ def _tree(query: str) -> Reply:
         raise PrometheusError("execution", "the expression is nested too deeply to be shown as a tree") from None
 
 
-def _rendered(answer: Answer, most: int, stats: Mapping[str, object] | None) -> Reply:
+def _rendered(answer: Answer, most: int, stats: Mapping[str, object] | None) -> Iterator[bytes]:
     cut = answers.first(answer.value, most)
-    kind, result = answers.result(answer.value if cut is None else cut)
     warnings = answer.warnings if cut is None else (*answer.warnings, TRUNCATED)
-    return Reply(answers.query_data(kind, result, stats), _told(warnings, "warning"), _told(answer.infos, "info"))
+    value = answer.value if cut is None else cut
+    return answers.answer(value, stats, _told(warnings, "warning"), _told(answer.infos, "info"))
 
 
 def _told(notes: Sequence[str], kind: str) -> Sequence[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass
+from typing import Any
 
 from aiohttp import web
-from isal import igzip
+from isal import igzip, isal_zlib
 
 from exporter.promql.errors import ExecutionError, ParseError, QueryCanceled, QueryTimeout
 from exporter.web import answers
@@ -16,7 +18,7 @@ from exporter.web.body import Form, read_form
 from exporter.web.errors import ApiError
 from exporter.web.negotiation import accepts_gzip
 from exporter.web.parameters import BadParameter
-from exporter.web.workers import ClientGone, Overloaded
+from exporter.web.workers import ClientGone, Overloaded, Piece
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +40,8 @@ _CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Expose-Headers": "Date",
 }
+_HEADERS = {"Content-Type": "application/json", "Vary": "Accept-Encoding", **_CORS}
+_GZIP_WBITS = 31  # a gzip header and trailer, in zlib's way to say it
 _GZIP_FROM = 1_000  # bytes; less is one packet anyway
 _INLINE_UP_TO = 100_000  # bytes compressed on the event loop: under a millisecond
 
@@ -59,13 +63,14 @@ class PrometheusError(Exception):
         self.type = type_
 
 
-Endpoint = Callable[[web.Request, Form], Awaitable[Reply]]
+Endpoint = Callable[[web.Request, Form], Awaitable[Reply | AsyncGenerator[Piece]]]
+"""Gives what to say within an envelope, or the envelope as well, in pieces."""
 
 
 def endpoint(path: str, answer: Endpoint, *methods: str) -> list[web.RouteDef]:
     """Routes for an endpoint of the API, OPTIONS among them."""
 
-    async def handle(request: web.Request) -> web.Response:
+    async def handle(request: web.Request) -> web.StreamResponse:
         return await _respond(request, answer)
 
     routes = [web.route(method, BASE + path, handle) for method in methods]
@@ -76,18 +81,55 @@ async def _options(_request: web.Request) -> web.Response:
     return web.Response(status=204, headers=_CORS)
 
 
-async def _respond(request: web.Request, answer: Endpoint) -> web.Response:
+async def _respond(request: web.Request, answer: Endpoint) -> web.StreamResponse:
     try:
         reply = await answer(request, await _form(request))
-        status, body = 200, answers.success(reply.data, reply.warnings, reply.infos)
+        if isinstance(reply, Reply):
+            return await _whole(request, 200, answers.success(reply.data, reply.warnings, reply.infos))
+        first = await anext(reply)
     except Exception as err:
         error = as_prometheus_error(err)
-        status, body = STATUS[error.type], answers.failure(error.type, str(error))
-    headers = {"Content-Type": "application/json", "Vary": "Accept-Encoding", **_CORS}
-    if len(body) >= _GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
+        return await _whole(request, STATUS[error.type], answers.failure(error.type, str(error)))
+    async with aclosing(reply):
+        return await (_streamed(request, first, reply) if first.more else _whole(request, 200, first.data))
+
+
+async def _whole(request: web.Request, status: int, body: bytes) -> web.Response:
+    headers = dict(_HEADERS)
+    if len(body) >= _GZIP_FROM and _takes_gzip(request):
         body = await _compressed(body)
         headers["Content-Encoding"] = "gzip"
     return web.Response(status=status, body=body, headers=headers)
+
+
+async def _streamed(request: web.Request, first: Piece, others: AsyncGenerator[Piece]) -> web.StreamResponse:
+    """Sent as it is made. Should that fail, the connection ends before the answer does, which every client can tell."""
+    response = web.StreamResponse(headers=_HEADERS)
+    packer = isal_zlib.compressobj(1, wbits=_GZIP_WBITS) if _takes_gzip(request) else None
+    if packer is not None:
+        response.headers["Content-Encoding"] = "gzip"
+    await response.prepare(request)
+    try:
+        piece = first
+        while piece.more:
+            await response.write(await _packed(packer, piece.data))
+            piece = await anext(others)
+        await response.write(await _packed(packer, piece.data))
+        await response.write_eof(b"" if packer is None else packer.flush())
+    except Exception as err:
+        if not isinstance(err, ClientGone | OSError):
+            log.error("query failed while its answer was sent", exc_info=err)
+        if request.transport is not None:
+            request.transport.abort()
+    return response
+
+
+async def _packed(packer: Any, data: bytes) -> bytes:
+    return data if packer is None else await asyncio.to_thread(packer.compress, data)
+
+
+def _takes_gzip(request: web.Request) -> bool:
+    return accepts_gzip(request.headers.get("Accept-Encoding", ""))
 
 
 async def _form(request: web.Request) -> Form:

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import AsyncGenerator, Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import TypeVar
 
@@ -46,6 +46,14 @@ class WorkersStats:
             self.cancelled + other.cancelled,
             self.refused + other.refused,
         )
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """A part of an answer, and whether another one follows."""
+
+    data: bytes
+    more: bool
 
 
 class _Job:
@@ -85,14 +93,7 @@ class Workers:
 
         When the client goes away `cancel` is called, which is to end the work soon. Raises ClientGone and Overloaded.
         """
-        if len(self._jobs) >= self._most:
-            self._refused += 1
-            raise Overloaded
-        job = _Job(cancel)
-        self._jobs.add(job)
-        loop = asyncio.get_running_loop()
-        task = self._pool.submit(_perform, job, work)
-        task.add_done_callback(lambda _: _call_soon(loop, self._finished, job))
+        job, task = self._submitted(lambda _: work(), cancel)
         future = asyncio.wrap_future(task)
         try:
             while not future.done():
@@ -105,6 +106,45 @@ class Workers:
                 job.drop()
                 task.cancel()
                 future.cancel()
+
+    async def pieces(
+        self, request: web.Request, work: Callable[[], Iterator[bytes]], cancel: Callable[[], None]
+    ) -> AsyncGenerator[Piece]:
+        """What the work yields, as soon as it is known whether more follows.
+
+        The thread does not wait for whoever takes them: a slow client has no thread to itself. Raises as `run` does,
+        and what the work raises.
+        """
+        loop = asyncio.get_running_loop()
+        arrived: asyncio.Queue[Piece | None] = asyncio.Queue()
+
+        def feed(job: _Job) -> None:
+            for piece in _with_more(work()):
+                if not job.wanted:
+                    raise ClientGone
+                _call_soon(loop, arrived.put_nowait, piece)
+
+        job, task = self._submitted(feed, cancel)
+        task.add_done_callback(lambda _: _call_soon(loop, arrived.put_nowait, None))
+        try:
+            while (piece := await _taken(arrived, request)) is not None:
+                yield piece
+            task.result()
+        finally:
+            if not task.done():
+                job.drop()
+                task.cancel()
+
+    def _submitted(self, work: Callable[[_Job], T], cancel: Callable[[], None]) -> tuple[_Job, Future[T]]:
+        if len(self._jobs) >= self._most:
+            self._refused += 1
+            raise Overloaded
+        job = _Job(cancel)
+        self._jobs.add(job)
+        loop = asyncio.get_running_loop()
+        task = self._pool.submit(_perform, job, work)
+        task.add_done_callback(lambda _: _call_soon(loop, self._finished, job))
+        return job, task
 
     def _finished(self, job: _Job) -> None:
         self._jobs.discard(job)
@@ -120,17 +160,39 @@ class Workers:
         self._pool.shutdown(wait=False, cancel_futures=True)
 
 
-def _perform(job: _Job, work: Callable[[], T]) -> T:
+def _perform(job: _Job, work: Callable[[_Job], T]) -> T:
     if not job.wanted:
         raise ClientGone
     job.started = True
-    return work()
+    return work(job)
+
+
+def _with_more(pieces: Iterator[bytes]) -> Iterator[Piece]:
+    """Each piece, and whether there is another one."""
+    earlier: bytes | None = None
+    for piece in pieces:
+        if earlier is not None:
+            yield Piece(earlier, True)
+        earlier = piece
+    if earlier is not None:
+        yield Piece(earlier, False)
+
+
+async def _taken(arrived: asyncio.Queue[Piece | None], request: web.Request) -> Piece | None:
+    """The next one. Raises ClientGone when nobody waits for it any more."""
+    while True:
+        try:
+            async with asyncio.timeout(_LOOK_EVERY_S):
+                return await arrived.get()
+        except TimeoutError:
+            if _gone(request):
+                raise ClientGone from None
 
 
 def _gone(request: web.Request) -> bool:
     return request.transport is None or request.transport.is_closing()
 
 
-def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[_Job], None], job: _Job) -> None:
+def _call_soon(loop: asyncio.AbstractEventLoop, call: Callable[[T], None], argument: T) -> None:
     with contextlib.suppress(RuntimeError):  # the loop has ended before the work
-        loop.call_soon_threadsafe(call, job)
+        loop.call_soon_threadsafe(call, argument)

@@ -46,7 +46,10 @@ async def asked(client: Client, path: str, status: int = 200, match: str = "", *
         ("-1/0", "scalar", [4, "-Inf"]),
         ("0/0", "scalar", [4, "NaN"]),
         ("-0.0 * 1", "scalar", [4, "-0"]),
-        ("1e21", "scalar", [4, "1e+21"]),
+        ("1e21", "scalar", [4, "1000000000000000000000"]),
+        ("1e-7", "scalar", [4, "0.0000001"]),
+        ("vector(1e21)", "vector", [{"metric": {}, "value": [4, "1e+21"]}]),
+        ("vector(1e-7)", "vector", [{"metric": {}, "value": [4, "1e-07"]}]),
     ],
 )
 async def test_an_instant_query_answers_by_type(query: str, kind: str, result: object) -> None:
@@ -213,6 +216,32 @@ async def test_large_answers_are_gzipped_for_who_accepts_it() -> None:
         async with client.get(f"{API}/query_range", params=parameters, headers=headers) as response:
             assert "Content-Encoding" not in response.headers
             assert await response.json() == packed
+
+
+MANY = "{{}}".join(f'label_replace(vector(time()), "row", "{row}", "", "")' for row in range(8)).replace("{{}}", " or ")
+EVERY_SECOND: dict[str, Any] = {"query": MANY, "start": 0, "end": 11_000, "step": 1}
+
+
+@pytest.mark.parametrize("encoding", ["identity", "gzip"])
+async def test_a_long_answer_comes_in_pieces_and_whole(encoding: str) -> None:
+    async with site() as client:
+        headers = {"Accept-Encoding": encoding}
+        async with client.get(f"{API}/query_range", params=EVERY_SECOND, headers=headers) as response:
+            assert response.headers["Transfer-Encoding"] == "chunked"
+            assert response.headers.get("Content-Encoding", "identity") == encoding
+            assert response.headers["Access-Control-Allow-Origin"] == "*"
+            rows = (await response.json())["data"]["result"]
+    assert [row["metric"] for row in rows] == [{"row": str(row)} for row in range(8)]
+    assert all(row["values"] == [[t, str(t)] for t in range(11_001)] for row in rows)
+
+
+async def test_who_leaves_in_the_middle_of_an_answer_harms_nobody() -> None:
+    async with site() as client:
+        for _ in range(3):
+            async with client.get(f"{API}/query_range", params=EVERY_SECOND) as response:
+                assert (await response.content.readexactly(20)).startswith(b'{"status":"success"')
+                response.close()
+        assert (await asked(client, "/query", query="1", time="4"))["data"]["result"] == [4, "1"]
 
 
 async def test_labels_values_series_and_metadata() -> None:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from exporter.web.workers import ClientGone, Overloaded, Workers
+from exporter.web.workers import ClientGone, Overloaded, Piece, Workers
 
 
 class Wire(asyncio.Transport):
@@ -66,3 +67,53 @@ async def test_work_whose_client_has_gone_is_told_or_never_begun() -> None:
     assert told.is_set()
     workers.close()
     assert not began.is_set()
+
+
+async def test_pieces_come_one_by_one_and_each_tells_whether_it_is_the_last() -> None:
+    workers, go = Workers(1), threading.Event()
+
+    def work() -> Iterator[bytes]:
+        yield from (b"a", b"b")
+        go.wait(5)
+        yield b"c"
+
+    taken = workers.pieces(request(Wire()), work, go.set)
+    assert await anext(taken) == Piece(b"a", True)
+    go.set()
+    assert [piece async for piece in taken] == [Piece(b"b", True), Piece(b"c", False)]
+    workers.close()
+
+
+async def test_work_that_fails_halfway_fails_whoever_takes_its_pieces() -> None:
+    workers = Workers(1)
+
+    def work() -> Iterator[bytes]:
+        yield from (b"a", b"b")
+        raise ZeroDivisionError
+
+    taken = workers.pieces(request(Wire()), work, lambda: None)
+    assert await anext(taken) == Piece(b"a", True)
+    with pytest.raises(ZeroDivisionError):
+        await anext(taken)
+    workers.close()
+
+
+async def test_no_piece_is_made_for_nobody() -> None:
+    workers, go, made = Workers(1), threading.Event(), list[int]()
+
+    def work() -> Iterator[bytes]:
+        for i in range(10):
+            made.append(i)
+            yield b"x"
+            if i == 1:
+                go.wait(5)
+
+    wire = Wire()
+    taken = workers.pieces(request(wire), work, go.set)
+    await anext(taken)
+    wire.lost = True
+    with pytest.raises(ClientGone):
+        await anext(taken)
+    assert go.is_set()
+    assert await workers.run(request(Wire()), lambda: len(made)) < 10
+    workers.close()
