@@ -24,6 +24,7 @@ from exporter.source import fleet_name, open_source
 from exporter.storage.database import Database
 from exporter.storage.holding import StoreHeld, held
 from exporter.storage.open import open_store
+from exporter.storage.stats import Limits
 from exporter.storage.store import UnusableStore
 from exporter.telemetry import Telemetry, timers
 from exporter.web import server
@@ -88,7 +89,12 @@ def _opened(config: Config) -> Iterator[House]:
         _held(config),
         open_source(config) as source,
         contextlib.closing(
-            Database(store, interval_ms=interval_ms, threshold_percent=config.compression.threshold_percent)
+            Database(
+                store,
+                interval_ms=interval_ms,
+                limits=Limits.keeping(config.retention.by_tier_ms()),
+                threshold_percent=config.compression.threshold_percent,
+            )
         ) as database,
         ThreadPoolExecutor(1, "tick") as threads,
     ):

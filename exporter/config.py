@@ -42,6 +42,36 @@ class Storage(Section, frozen=True):
         )
 
 
+class Retention(Section, frozen=True):
+    """How long samples are kept as they came, and how long aggregates of them."""
+
+    raw: Annotated[str, Meta(description="how long samples are kept as they came, a Prometheus duration")] = "7d"
+    minute: Annotated[str, Meta(description="how long aggregates of 1 minute are kept; 0 keeps none")] = msgspec.field(
+        default="30d", name="1m"
+    )
+    five_minutes: Annotated[str, Meta(description="how long aggregates of 5 minutes are kept; 0 keeps none")] = (
+        msgspec.field(default="90d", name="5m")
+    )
+    hour: Annotated[str, Meta(description="how long aggregates of 1 hour are kept; 0 keeps none")] = msgspec.field(
+        default="1y", name="1h"
+    )
+
+    def __post_init__(self) -> None:
+        if parse_duration(self.raw) < 7_200_000:
+            raise ValueError(f"raw {self.raw!r}: must be at least 2h")
+        finer, least_ms = "raw", parse_duration(self.raw)
+        for name, text in (("1m", self.minute), ("5m", self.five_minutes), ("1h", self.hour)):
+            kept_ms = parse_duration(text)
+            if kept_ms and kept_ms < least_ms:
+                raise ValueError(f"{name} {text!r}: must be 0 or not less than {finer}")
+            finer, least_ms = (name, kept_ms) if kept_ms else (finer, least_ms)
+
+    def by_tier_ms(self) -> dict[str, int]:
+        """Milliseconds by tier; tiers that are not kept are left out."""
+        texts = {"raw": self.raw, "1m": self.minute, "5m": self.five_minutes, "1h": self.hour}
+        return {name: kept_ms for name, text in texts.items() if (kept_ms := parse_duration(text))}
+
+
 class Inventory(Section, frozen=True):
     """Where servers and their configuration are kept."""
 
@@ -105,6 +135,7 @@ class Config(Section, frozen=True):
     web: Web = Web()
     log: Log = Log()
     storage: Storage = Storage()
+    retention: Retention = Retention()
     inventory: Inventory = Inventory()
     fleet: Fleet = Fleet()
     host: Host = Host()

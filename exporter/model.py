@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from enum import StrEnum
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, runtime_checkable
 
 if TYPE_CHECKING:  # numpy costs 14 MB; the alerter uses these words without it
     import numpy as np
@@ -167,12 +167,17 @@ class SeriesSet:
     labels: n label sets. t_ms: shape (m,), increasing. values: shape (n, m).
     present: shape (n, m), False where a series has no sample; None when none is missing.
     A stale marker is a sample: present, with the bits of STALE_NAN_BITS.
+    widths_ms: shape (m,), how much time each instant stands for where samples have been aggregated, those of
+    (t - width, t] into one at t, and 0 where they have not; None when none have.
+    counts: shape (n, m), of how many samples each value is the sum; None where each is one sample's, or no sum.
     """
 
     labels: Sequence[Labels]
     t_ms: Times
     values: Samples
     present: Mask | None = None
+    widths_ms: Times | None = None
+    counts: Samples | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,6 +200,18 @@ class Server:
     notes: str = ""
 
 
+class Wanted(StrEnum):
+    """What of aggregated samples is asked for: a function over a range needs more than the last of them."""
+
+    LAST = "last"
+    MIN = "min"
+    MAX = "max"
+    SUM = "sum"
+    """With `counts`, so that there is a mean."""
+    GROWTH = "growth"
+    """Of a counter: the last, raised by whatever resets have taken, so that differences are the true growth."""
+
+
 class Queryable(Protocol):
     """Where samples are asked for. Matchers are all to hold; times are inclusive Unix ms."""
 
@@ -210,6 +227,18 @@ class Queryable(Protocol):
 
     def families(self) -> Mapping[str, Family]:
         """Type, help and unit by family name."""
+        ...
+
+
+@runtime_checkable
+class Tiered(Protocol):
+    """A Queryable that keeps aggregates of old samples."""
+
+    def select_wanted(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, wanted: Wanted) -> list[SeriesSet]:
+        """As `select`, of the finest tier that goes back to `start_ms` and of finer ones after its end.
+
+        Where aggregates come first, up to two from before `start_ms` are with them, as those reach into the range.
+        """
         ...
 
 

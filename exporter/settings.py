@@ -65,7 +65,7 @@ def settings(spec: type[Section], path: tuple[str, ...] = ()) -> Iterator[Settin
     hints = typing.get_type_hints(spec, include_extras=True)
     for field in msgspec.structs.fields(spec):
         kind, meta = _unwrap(hints[field.name])
-        here = (*path, field.name)
+        here = (*path, field.encode_name)
         if isinstance(kind, type) and issubclass(kind, Section):
             yield from settings(kind, here)
             continue
@@ -176,7 +176,8 @@ def _typed(given: Any, setting: Setting, place: str) -> Any:
 
 
 def _replaced(values: Any, path: Sequence[str], value: Any, place: str) -> Any:
-    head, *rest = path
+    name, *rest = path
+    head = next(field.name for field in msgspec.structs.fields(values) if field.encode_name == name)
     inner = _replaced(getattr(values, head), rest, value, place) if rest else value
     try:
         changed = msgspec.structs.replace(values, **{head: inner})

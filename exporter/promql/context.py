@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from exporter.model import Matcher, Queryable, SeriesSet
+from exporter.model import Matcher, Queryable, SeriesSet, Tiered, Wanted
 from exporter.promql.annotations import Annotations
 from exporter.promql.arrays import Times
 from exporter.promql.ast import At, AtEdge, Expr
@@ -16,7 +16,7 @@ from exporter.promql.invariance import Invariance
 # 73 million years from now on: beyond, sums of times would not fit into 64 bits.
 FURTHEST_MS = 1 << 61
 
-_Asked = tuple[tuple[Matcher, ...], int, int]
+_Asked = tuple[tuple[Matcher, ...], int, int, Wanted]
 
 
 @dataclass(slots=True, eq=False)
@@ -50,13 +50,20 @@ class Context:
         moments: Times = at_ms * 0 + (pinned - offset_ms)
         return moments
 
-    def select(self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int) -> Sequence[SeriesSet]:
+    def select(
+        self, matchers: tuple[Matcher, ...], start_ms: int, end_ms: int, wanted: Wanted = Wanted.LAST
+    ) -> Sequence[SeriesSet]:
         """The stored samples from `start_ms` to `end_ms`; asked twice, read once."""
         self.cancellation.check()
-        key = (matchers, start_ms, end_ms)
+        tiered = self.queryable if isinstance(self.queryable, Tiered) else None
+        key = (matchers, start_ms, end_ms, wanted if tiered else Wanted.LAST)
         found = self._known.get(key)
         if found is None:
-            found = self._known[key] = self.queryable.select(matchers, start_ms, end_ms)
+            if tiered:
+                found = tiered.select_wanted(matchers, start_ms, end_ms, wanted)
+            else:
+                found = self.queryable.select(matchers, start_ms, end_ms)
+            self._known[key] = found
             if sum(one.values.size for one in found) > self.limit:
                 raise TooManySamples
         return found

@@ -10,6 +10,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from exporter.model import Wanted
 from exporter.promql import aggregations, matching, ranking
 from exporter.promql.arithmetic import COMPARISONS, OPERATORS
 from exporter.promql.arrays import Samples, Times
@@ -229,11 +230,13 @@ class Evaluation:
         function = RANGE_FUNCTIONS[expr.name]
         source = next(arg for arg in args if isinstance(arg, MatrixSelector | Subquery))
         scalars = [self._scalar(arg) for arg in args if arg is not source]
-        ends_ms, blocks = self._blocks(source)
+        ends_ms, blocks = self._blocks(source, function.wanted)
         parts = []
         for block in blocks:
             self._context.cancellation.check()
-            windows = Windows.over(block.t_ms, ends_ms, self._grid.times_ms, source.range_ms)
+            windows = Windows.over(
+                block.t_ms, ends_ms, self._grid.times_ms, source.range_ms, block.widths_ms, function.least
+            )
             part = self._over_block(function, block, windows, scalars)
             self._note_range_call(expr, args, part, windows, scalars)
             parts.append(part)
@@ -274,7 +277,7 @@ class Evaluation:
 
     # --- ranges -----------------------------------------------------------------------------
 
-    def _blocks(self, source: MatrixSelector | Subquery) -> tuple[Times, Iterator[Block]]:
+    def _blocks(self, source: MatrixSelector | Subquery, wanted: Wanted) -> tuple[Times, Iterator[Block]]:
         """Where the windows end (k,), and the samples that they are cut from."""
         context = self._context
         if isinstance(source, Subquery):
@@ -284,7 +287,7 @@ class Evaluation:
         selector = source.selector
         ends_ms = context.reference_times(self._grid.times_ms, selector.at, selector.offset_ms)
         start_ms = int(ends_ms[0]) - source.range_ms + 1
-        return ends_ms, blocks_of(context.select(selector.matchers, start_ms, int(ends_ms[-1])))
+        return ends_ms, blocks_of(context.select(selector.matchers, start_ms, int(ends_ms[-1]), wanted))
 
     def subquery(self, source: Subquery, ends_ms: Times) -> tuple[Series, Times]:
         """The inner expression at every multiple of the step within the windows, and those times."""

@@ -32,6 +32,8 @@ def last_over_time(block: Block, windows: Windows) -> Samples:
 
 def count_over_time(block: Block, windows: Windows) -> Samples:
     """How many values."""
+    if block.counts is not None:
+        return slide(np.add, block.counts, windows.starts, windows.ends)
     return np.broadcast_to(windows.lengths.astype(float), (len(block.values), len(windows.lengths)))
 
 
@@ -58,6 +60,8 @@ def sum_over_time(block: Block, windows: Windows) -> Samples:
 
 def avg_over_time(block: Block, windows: Windows) -> Samples:
     """The mean, compensated for rounding and safe from overflow."""
+    if block.counts is not None:
+        return sum_over_time(block, windows) / count_over_time(block, windows)
     plain, doubtful = _plain_sums(block.values, windows)
     doubtful = doubtful | ~np.isfinite(plain)
     return redone(plain / np.maximum(windows.lengths, 1), doubtful, block, windows, lambda ranges, _: means(ranges))

@@ -51,11 +51,16 @@ def _of_set(one: SeriesSet, at_ms: Times, lookback_ms: int, timestamps: bool) ->
 def _without_holes(one: SeriesSet, last: Times, at_ms: Times, lookback_ms: int) -> tuple[Samples, Mask | None, Times]:
     columns = np.maximum(last, 0)
     times = one.t_ms[columns]
-    seen = (last >= 0) & (times > at_ms - lookback_ms)
+    seen = (last >= 0) & (times > at_ms - _reach_ms(one, columns, lookback_ms))
     values = _columns(one.values, columns)
     if seen.all():
         return values, None, times
     return values, np.broadcast_to(seen, values.shape), times
+
+
+def _reach_ms(one: SeriesSet, columns: Times, lookback_ms: int) -> Times | int:
+    """How long the samples in these columns are seen: aggregates until the next one is due."""
+    return lookback_ms if one.widths_ms is None else np.maximum(one.widths_ms[columns], lookback_ms)
 
 
 def _columns(values: Samples, columns: Times) -> Samples:
@@ -73,5 +78,5 @@ def _with_holes(
     found = latest[:, np.maximum(last, 0)]
     columns = np.maximum(found, 0)
     times = one.t_ms[columns]
-    seen = (last >= 0) & (found >= 0) & (times > at_ms - lookback_ms)
+    seen = (last >= 0) & (found >= 0) & (times > at_ms - _reach_ms(one, columns, lookback_ms))
     return np.take_along_axis(one.values, columns, axis=1), seen, times

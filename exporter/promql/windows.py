@@ -8,7 +8,7 @@ irregular series is a block of its own. So each function over ranges is written 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -23,12 +23,20 @@ class Block:
     """n series over m instants, no sample missing, no stale markers.
 
     t_ms: shape (m,), increasing, m >= 1. values: shape (n, m). drop_name: shape (n,).
+    widths_ms: shape (m,), counts: shape (n, m), as in SeriesSet.
     """
 
     labels: Sequence[Labels]
     t_ms: Times
     values: Samples
     drop_name: Mask
+    widths_ms: Times | None = None
+    counts: Samples | None = None
+
+    def rows(self, begin: int, end: int) -> Block:
+        """Some of the series; labels and names stay."""
+        counts = None if self.counts is None else self.counts[begin:end]
+        return replace(self, values=self.values[begin:end], counts=counts)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -38,6 +46,7 @@ class Windows:
     starts, ends: the window is columns starts[i] up to ends[i], both never falling. lengths: how many.
     first, last: the columns of its first and last sample; 0 where there is none.
     ends_ms: where each window ends. at_ms: when each step is.
+    share: shape (k,), how much of its aggregates' time a window covers, 1 or less; None when 1 everywhere.
     """
 
     starts: Times
@@ -48,43 +57,77 @@ class Windows:
     ends_ms: Times
     at_ms: Times
     range_ms: int
+    share: Samples | None = None
 
     @staticmethod
-    def over(t_ms: Times, ends_ms: Times, at_ms: Times, range_ms: int) -> Windows:
-        """The windows that end at `ends_ms` over samples at `t_ms`."""
+    def over(
+        t_ms: Times, ends_ms: Times, at_ms: Times, range_ms: int, widths_ms: Times | None = None, least: int = 1
+    ) -> Windows:
+        """The windows that end at `ends_ms` over samples at `t_ms`.
+
+        One too short for `least` aggregates takes in those before, as long as their time reaches into it.
+        """
         starts = np.searchsorted(t_ms, ends_ms - range_ms, side="right")
         ends = np.searchsorted(t_ms, ends_ms, side="right")
+        share = None
+        if widths_ms is not None and len(t_ms):
+            starts = _widened(t_ms, widths_ms, starts, ends, ends_ms, least)
+            share = np.minimum(range_ms / np.maximum(widths_ms[ends - 1], 1), 1.0)
         lengths = ends - starts
         there = lengths > 0
-        return Windows(starts, ends, lengths, starts * there, (ends - 1) * there, ends_ms, at_ms, range_ms)
+        return Windows(starts, ends, lengths, starts * there, (ends - 1) * there, ends_ms, at_ms, range_ms, share)
+
+
+def _widened(t_ms: Times, widths_ms: Times, starts: Times, ends: Times, ends_ms: Times, least: int) -> Times:
+    """Where the windows start that may take in aggregates from before; never falling."""
+    first, last = np.maximum(ends - least, 0), np.maximum(ends - 1, 0)
+    width = np.maximum(widths_ms[first], widths_ms[last])
+    short = (ends - starts < least) & (ends >= least) & (width > 0)
+    reaches = (ends > starts) | (t_ms[last] + widths_ms[last] > ends_ms)
+    adjacent = t_ms[last] - t_ms[first] <= (least - 1) * width
+    wide = np.where(short & reaches & adjacent, first, starts)
+    return np.minimum.accumulate(wide[::-1])[::-1]
 
 
 def blocks_of(sets: Sequence[SeriesSet]) -> Iterator[Block]:
     """Stored samples as blocks."""
     for one in sets:
         if len(one.labels) and len(one.t_ms):
-            yield from _blocks(one.labels, one.t_ms, one.values, one.present, np.zeros(len(one.labels), dtype=bool))
+            keeps = np.zeros(len(one.labels), dtype=bool)
+            yield from _blocks(Block(one.labels, one.t_ms, one.values, keeps, one.widths_ms, one.counts), one.present)
 
 
 def blocks_of_series(series: Series, times_ms: Times) -> Iterator[Block]:
     """What a subquery evaluated to, as blocks."""
     if len(series) and len(times_ms):
-        yield from _blocks(series.labels, times_ms, series.values, series.present, series.drop_name)
+        yield from _blocks(Block(series.labels, times_ms, series.values, series.drop_name), series.present)
 
 
-def _blocks(
-    labels: Sequence[Labels], t_ms: Times, values: Samples, present: Mask | None, drop_name: Mask
-) -> Iterator[Block]:
-    usable = _usable(values, present)
+def _blocks(whole: Block, present: Mask | None) -> Iterator[Block]:
+    usable = _usable(whole.values, present)
     if usable is None:
-        yield Block(labels, t_ms, values, drop_name)
+        yield whole
         return
     for rows in _alike(usable):
         columns = np.flatnonzero(usable[rows[0]])
-        if not len(columns):
-            continue
-        part = values[rows] if len(columns) == len(t_ms) else values[np.array(rows)[:, None], columns]
-        yield Block([labels[i] for i in rows], t_ms[columns], part, drop_name[rows])
+        if len(columns):
+            yield _cut(whole, rows, columns)
+
+
+def _cut(whole: Block, rows: list[int], columns: Times) -> Block:
+    """Some series at some instants."""
+
+    def cut(values: Samples) -> Samples:
+        return values[rows] if len(columns) == len(whole.t_ms) else values[np.array(rows)[:, None], columns]
+
+    return Block(
+        [whole.labels[i] for i in rows],
+        whole.t_ms[columns],
+        cut(whole.values),
+        whole.drop_name[rows],
+        None if whole.widths_ms is None else whole.widths_ms[columns],
+        None if whole.counts is None else cut(whole.counts),
+    )
 
 
 def _usable(values: Samples, present: Mask | None) -> Mask | None:

@@ -7,14 +7,14 @@
     presence  varint: size, 0 where no sample is missing; deflated, 1 bit for each slot and instant
     column    see `columns`
 
-A block of raw samples has the column "value".
+A block of raw samples has the column "value", one of aggregates those of `aggregates`.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -72,11 +72,11 @@ def encode(block: Block) -> bytes:
     return bytes([VERSION]) + zlib.crc32(out).to_bytes(4, "little") + bytes(out)
 
 
-def decode(data: bytes) -> Block:
-    """The block in these bytes. Raises Damaged."""
+def decode(data: bytes, wanted: Collection[str] | None = None) -> Block:
+    """The block in these bytes, with all columns or those that are wanted. Raises Damaged."""
     _check(data)
     try:
-        return _decode(data)
+        return _decode(data, wanted)
     except (ValueError, RuntimeError, TypeError, struct.error, zlib.error, IndexError) as err:
         raise Damaged(f"{type(err).__name__}: {err}") from err
 
@@ -97,7 +97,7 @@ def runs_of(data: bytes) -> tuple[Run, ...]:
         raise Damaged(str(err)) from err
 
 
-def _decode(data: bytes) -> Block:
+def _decode(data: bytes, wanted: Collection[str] | None) -> Block:
     runs, at = read_runs(data, 5)
     t_ms, at = _read_axis(data, at)
     shape = (sum(run.count for run in runs), len(t_ms))
@@ -109,9 +109,11 @@ def _decode(data: bytes) -> Block:
     count, at = read_varint(data, at)
     found = {}
     for _ in range(count):
-        name, at = _read_sized(data, at)
+        packed, at = _read_sized(data, at)
         column, at = _read_sized(data, at)
-        found[name.decode()] = columns.decode(column, shape)
+        name = packed.decode()
+        if wanted is None or name in wanted:
+            found[name] = columns.decode(column, shape)
     return Block(runs, t_ms, found, present)
 
 

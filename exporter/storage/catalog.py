@@ -6,7 +6,8 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import WINDOW_MS, window_of
+from exporter.storage.layout import RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
+from exporter.storage.plan import Reach
 from exporter.storage.store import BlockKey, Log
 
 
@@ -22,6 +23,7 @@ class Catalog:
         self._logs: dict[str, dict[Log, GrowingLog | None]] = defaultdict(dict)
         self._blocks: dict[str, set[BlockKey]] = defaultdict(set)
         self._growing: dict[Log, GrowingLog] = {}
+        self._reaches: dict[str, dict[Tier, Reach]] = {}
 
     def metrics(self) -> set[str]:
         """Every metric that has samples."""
@@ -31,6 +33,7 @@ class Catalog:
         """A log that this process writes."""
         self._logs[growing.log.metric][growing.log] = growing
         self._growing[growing.log] = growing
+        self._reaches.pop(growing.log.metric, None)
 
     def growing(self) -> list[GrowingLog]:
         """The logs that this process writes and the store does not have altogether, oldest first."""
@@ -47,10 +50,12 @@ class Catalog:
         for key in blocks:
             if key not in self._blocks[key.metric]:
                 self._blocks[key.metric].add(key)
+                self._reaches.pop(key.metric, None)
                 self.version += 1
         for log in logs:
             if log not in self._logs[log.metric]:
                 self._logs[log.metric][log] = None
+                self._reaches.pop(log.metric, None)
                 self.version += 1
 
     def remove(self, blocks: Iterable[BlockKey], logs: Iterable[Log]) -> None:
@@ -58,8 +63,10 @@ class Catalog:
         self.version += 1
         for key in blocks:
             self._blocks[key.metric].discard(key)
+            self._reaches.pop(key.metric, None)
         for log in logs:
             self._logs[log.metric].pop(log, None)
+            self._reaches.pop(log.metric, None)
 
     def logs(self, metric: str, start_ms: int, end_ms: int) -> dict[Log, GrowingLog | None]:
         """A metric's logs that may have samples in this range."""
@@ -69,13 +76,39 @@ class Catalog:
             if window_of(log.start_ms) <= end_ms and window_of(log.start_ms) + WINDOW_MS > start_ms
         }
 
-    def blocks(self, metric: str, start_ms: int, end_ms: int, tier_ms: int = 0) -> list[BlockKey]:
+    def logs_of(self, metric: str) -> list[Log]:
+        """All of a metric's logs."""
+        return list(self._logs.get(metric, ()))
+
+    def blocks(self, metric: str, start_ms: int, end_ms: int, tier: Tier = RAW) -> list[BlockKey]:
         """A metric's blocks that may have samples in this range, oldest first."""
+        opens = 1 if tier.width_ms else 0
         return sorted(
             key
             for key in self._blocks.get(metric, ())
-            if key.tier_ms == tier_ms and key.window_ms <= end_ms and key.window_ms + WINDOW_MS > start_ms
+            if key.tier_ms == tier.width_ms
+            and key.window_ms + opens <= end_ms
+            and key.window_ms + opens + tier.span_ms > start_ms
         )
+
+    def spans(self, metric: str) -> dict[Tier, set[int]]:
+        """For each tier that has a metric's blocks where their spans start."""
+        found: dict[Tier, set[int]] = defaultdict(set)
+        for key in self._blocks.get(metric, ()):
+            found[TIER_OF_WIDTH[key.tier_ms]].add(key.window_ms)
+        return found
+
+    def reaches(self, metric: str) -> dict[Tier, Reach]:
+        """From where to where each tier has a metric's samples; logs are raw."""
+        known = self._reaches.get(metric)
+        if known is not None:
+            return known
+        spans = self.spans(metric)
+        if logs := {window_of(log.start_ms) for log in self._logs.get(metric, ())}:
+            spans.setdefault(RAW, set()).update(logs)
+        found = {tier: Reach(min(starts), max(starts) + tier.span_ms) for tier, starts in spans.items()}
+        self._reaches[metric] = found
+        return found
 
     def stored_logs(self) -> Iterator[Log]:
         """Every log that only the store has."""

@@ -2,37 +2,32 @@
 
 from __future__ import annotations
 
-import itertools
 import logging
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from threading import RLock
-from typing import TypeVar
 
-from exporter.model import METRIC_NAME, Family, Labels, Matcher, SeriesSet, Snapshot
-from exporter.storage.block import Block
+from exporter.model import Family, Labels, Matcher, SeriesSet, Snapshot, Wanted
 from exporter.storage.cache import ByteCache
 from exporter.storage.catalog import Catalog
-from exporter.storage.frame import Run
-from exporter.storage.growing import Group, GrowingLog
+from exporter.storage.growing import GrowingLog
 from exporter.storage.head import Head
 from exporter.storage.imports import Imports
-from exporter.storage.layout import IMPORTED, IMPORTED_PART, window_of
-from exporter.storage.merging import Piece, Roster, merged
-from exporter.storage.reading import Decoded, Reader, groups_of
+from exporter.storage.querying import Querier
+from exporter.storage.reading import Decoded, Reader
 from exporter.storage.recovery import last_snapshot
 from exporter.storage.segment import Segment
 from exporter.storage.stats import Limits, Stats
-from exporter.storage.store import BlockKey, Log, Store, StoreError
+from exporter.storage.store import BlockKey, Store
 from exporter.storage.threshold import DeadBand
 from exporter.storage.upkeep import Name, Upkeep, shown
 from exporter.storage.writer import FIRST_RETRY_S, Writer
 
 log = logging.getLogger("exporter.storage")
-T = TypeVar("T")
 
 _RAW_BYTES = 16  # a time and a value, 8 bytes each
 _EVER = 2**62
+_REACHING = 2  # aggregates from before a range: a rate needs two
 
 
 class Database:
@@ -78,12 +73,15 @@ class Database:
             run=run,
             tends=tends,
         )
+        self._querier = Querier(
+            store, self._reader, self._catalog, self._lock, limits=self._limits, newest_ms=lambda: self._last_ms
+        )
         self._latest: Snapshot | None = None
         self._last_ms = -_EVER
         self._loaded = False
         self._refusing = False
         self._series = self._appended = self._imported = self._lost = 0
-        self._frame_bytes = self._refused = self._partial = 0
+        self._frame_bytes = self._refused = 0
         self._quarantined: set[Name] = set()
         self._writer = Writer(self._step, store.reopen, first_retry_s=first_retry_s)
         self._writer.attempt()  # history is there before the first question, unless the store is away
@@ -155,123 +153,36 @@ class Database:
 
     def select(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[SeriesSet]:
         """See Queryable. While the store is away, the answer is what memory has, and counted as partial."""
-        found: list[SeriesSet] = []
-        for metric in self._metrics(matchers):
-            roster = Roster(matchers, self._segment)
-            found += merged(self._pieces(metric, start_ms, end_ms), roster, start_ms, end_ms)
-        return found
+        return self._querier.select(matchers, start_ms, end_ms)
+
+    def select_wanted(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int, wanted: Wanted) -> list[SeriesSet]:
+        """See Tiered. While the store is away, the answer is what memory has, and counted as partial."""
+        return self._querier.select(matchers, start_ms, end_ms, wanted, _REACHING)
 
     def series(self, matchers: Sequence[Matcher], start_ms: int, end_ms: int) -> list[Labels]:
         """See Queryable. While the store is away, the answer is what memory has, and counted as partial."""
-        found: list[Labels] = []
-        for metric in self._metrics(matchers):
-            roster = Roster(matchers, self._segment)
-            for runs in self._runs(metric, start_ms, end_ms):
-                roster.of(runs)
-            found += [roster.labels(number) for number in range(len(roster))]
-        return found
+        return self._querier.series(matchers, start_ms, end_ms)
 
     def families(self) -> Mapping[str, Family]:
         """See Queryable."""
-        known = {segment.index.metric: segment.index.family for segment in self._reader.known_segments()}
-        with self._lock:
-            unknown = self._catalog.metrics() - known.keys()
-        for metric in unknown:
-            for run in itertools.chain.from_iterable(self._runs(metric, -_EVER, _EVER)):
-                segment = self._segment(run.segment)
-                if segment is not None:
-                    known[metric] = segment.index.family
-        return {family.name: family for family in known.values()}
+        return self._querier.families()
 
     def latest(self) -> Snapshot | None:
         """The last tick kept, by this run or the one before; None where there is none, or it is not known yet."""
         with self._lock:
             return self._latest
 
+    def oldest_ms(self) -> int | None:
+        """About when the oldest sample is from, None where there is none: the start of its block."""
+        with self._lock:
+            reaches = [reach for name in self._catalog.metrics() for reach in self._catalog.reaches(name).values()]
+        return min((reach.oldest_ms for reach in reaches), default=None)
+
     @property
     def revision(self) -> tuple[int, int, int]:
         """Differs once the past may read otherwise than before, or could not be read completely: samples that went,
         were sealed or came from another process, and answers without the store. `append` and `ingest` leave it."""
-        return self._catalog.version, self._partial, self._lost
-
-    def _metrics(self, matchers: Sequence[Matcher]) -> list[str]:
-        with self._lock:
-            names = self._catalog.metrics()
-        wanted = [matcher for matcher in matchers if matcher.name == METRIC_NAME]
-        return sorted(name for name in names if all(matcher.matches(name) for matcher in wanted))
-
-    def _segment(self, digest: bytes) -> Segment | None:
-        return self._reached(lambda: self._reader.segment(digest), None)
-
-    def _pieces(self, metric: str, start_ms: int, end_ms: int) -> list[Piece]:
-        """A metric's blocks and logs in a range; looked up again if some went away meanwhile."""
-        while True:
-            with self._lock:
-                version = self._catalog.version
-                keys = self._catalog.blocks(metric, start_ms, end_ms)
-                logs = [
-                    (name, None if growing is None else groups_of(growing, start_ms, end_ms))
-                    for name, growing in self._catalog.logs(metric, start_ms, end_ms).items()
-                ]
-            found = self._sealed(keys)
-            pieces = [Piece(found[key], key.part >= IMPORTED_PART) for key in keys if key in found]
-            for name, groups in logs:
-                pieces += [Piece(block, name.lane == IMPORTED) for block in self._log_blocks(name, groups)]
-            with self._lock:
-                if version == self._catalog.version:
-                    return pieces
-
-    def _runs(self, metric: str, start_ms: int, end_ms: int) -> set[tuple[Run, ...]]:
-        """Which series a metric has in a range."""
-        with self._lock:
-            keys = self._catalog.blocks(metric, start_ms, end_ms)
-            logs = self._catalog.logs(metric, start_ms, end_ms)
-            found = {growing.runs for growing in logs.values() if growing is not None}
-        stored = [name for name, growing in logs.items() if growing is None]
-        found |= self._reached(lambda: self._reader.runs(keys), set())
-        return found | {block.runs for name in stored for block in self._log_blocks(name, None)}
-
-    def _sealed(self, keys: Sequence[BlockKey]) -> Mapping[BlockKey, Block]:
-        found = self._reached(lambda: self._reader.sealed(keys), None)
-        return self._reader.sealed(self._reader.in_memory(keys)) if found is None else found
-
-    def _log_blocks(self, name: Log, groups: list[tuple[Group, bytes | None]] | None) -> list[Block]:
-        if groups is None:
-            stored = self._reached(lambda: self._reader.stored(name), None)
-            if stored == []:
-                self._reached(lambda: self._look_again(name), None)
-            return stored or []
-        found: list[Block] = []
-        for group, data in groups:
-            found += self._grown_blocks(name, group, data)
-        return found
-
-    def _look_again(self, gone: Log) -> None:
-        """A log has nothing any more: whoever tends the store has sealed it, and others may be new.
-
-        What is remembered of its window is from before that, even here, until the writer's thread says otherwise.
-        """
-        blocks, logs = self._store.blocks(), self._store.logs()
-        window_ms = window_of(gone.start_ms)
-        self._reader.forget(key for key in blocks if key.metric == gone.metric and key.window_ms == window_ms)
-        with self._lock:
-            self._catalog.remove((), [gone])
-            self._catalog.add(blocks, [name for name in logs if name != gone])
-
-    def _grown_blocks(self, name: Log, group: Group, data: bytes | None) -> list[Block]:
-        if data is not None:
-            return self._reader.group(name, group, data)
-        return self._reached(lambda: self._reader.group(name, group, None), [])
-
-    def _reached(self, read: Callable[[], T], otherwise: T) -> T:
-        """What reading gives; `otherwise`, while the store is away and it cannot do without."""
-        try:
-            return read()
-        except StoreError as err:
-            log.debug("store not read err=%s", err)
-        with self._lock:
-            self._partial += 1
-        return otherwise
+        return self._catalog.version, self._querier.partial, self._lost
 
     # -- the store
 
@@ -295,7 +206,7 @@ class Database:
         with self._lock:
             self._imports.close()
             self._catalog.retire()
-            self._upkeep.expire_before = now_ms - self._limits.retention_ms
+            self._upkeep.expire_at = now_ms
         self._writer.wake()
 
     def stats(self) -> Stats:
@@ -322,7 +233,7 @@ class Database:
                 outages=self._writer.outages,
                 store_away=self._writer.away,
                 refused_ticks=self._refused,
-                partial_answers=self._partial,
+                partial_answers=self._querier.partial,
                 quarantined=len(self._quarantined),
                 torn_logs=self._upkeep.torn,
                 largest_error_percent=self._dead_band.largest_percent,

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from exporter.model import Labels, Matcher, SeriesSet
+from exporter.model import Labels, SeriesSet
 from exporter.storage.block import VALUE, Block
 from exporter.storage.frame import Run
 from exporter.storage.segment import Segment
@@ -32,11 +32,16 @@ class Piece:
 
 
 class Roster:
-    """The matching series of one metric, numbered as they are met; a label set has one number."""
+    """The wanted series of one metric, numbered as they are met; a label set has one number.
 
-    def __init__(self, matchers: Sequence[Matcher], segment: Callable[[bytes], Segment | None]) -> None:
-        self._matchers = matchers
+    `wanted` says for each row of a segment whether it is; None says that every one is.
+    """
+
+    def __init__(
+        self, segment: Callable[[bytes], Segment | None], wanted: Callable[[Segment], list[bool] | None]
+    ) -> None:
         self._segment = segment
+        self._wanted = wanted
         self._ids: dict[bytes, Ids | None] = {}
         self._places: list[tuple[Segment, int]] = []
         self._known: dict[Labels, int] | None = None
@@ -73,7 +78,7 @@ class Roster:
 
     def _enroll(self, segment: Segment) -> Ids:
         count = len(segment.index.rows)
-        verdict = segment.matching(self._matchers)
+        verdict = self._wanted(segment)
         rows = range(count) if verdict is None else [row for row in range(count) if verdict[row]]
         ids = np.full(count, -1)
         if not self._places:
@@ -90,15 +95,17 @@ class Roster:
         return ids
 
 
-def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int) -> list[SeriesSet]:
+def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int, name: str = VALUE) -> list[SeriesSet]:
     """The pieces' samples within [start_ms, end_ms], each label set once. Later pieces win over earlier ones.
+
+    name: the column that is meant. Those of the same pieces come in sets of the same series and instants.
 
     Series of the fleet share one axis, and imported ones share it with them where that leaves few cells empty; where
     it does not, those share an axis that have the very same times.
     """
     cut = [(piece, ids) for piece in pieces if (ids := roster.of(piece.block.runs)) is not None]
-    live = [(_within(piece.block, start_ms, end_ms), ids) for piece, ids in cut if not piece.imported]
-    imported = [(_within(piece.block, start_ms, end_ms), ids) for piece, ids in cut if piece.imported]
+    live = [(within(piece.block, start_ms, end_ms, name), ids) for piece, ids in cut if not piece.imported]
+    imported = [(within(piece.block, start_ms, end_ms, name), ids) for piece, ids in cut if piece.imported]
     axis = _axis([block.t_ms for block, _ in live])
     if all(np.isin(block.t_ms, axis).all() for block, _ in imported):
         return _regular([*imported, *live], axis, roster)
@@ -113,13 +120,14 @@ def _size(pieces: Sequence[tuple[Block, Ids]]) -> int:
     return sum(len(block.t_ms) * int(np.count_nonzero(ids >= 0)) for block, ids in pieces)
 
 
-def _within(block: Block, start_ms: int, end_ms: int) -> Block:
+def within(block: Block, start_ms: int, end_ms: int, name: str = VALUE) -> Block:
+    """A column's samples in a range of time, as a block's values."""
     begin, end = np.searchsorted(block.t_ms, [start_ms, end_ms + 1])
-    if begin == 0 and end == len(block.t_ms):
+    if name == VALUE and begin == 0 and end == len(block.t_ms):
         return block
     cut = slice(begin, end)
     present = None if block.present is None else block.present[:, cut]
-    return Block(block.runs, block.t_ms[cut], {VALUE: block.columns[VALUE][:, cut]}, present)
+    return Block(block.runs, block.t_ms[cut], {VALUE: block.columns[name][:, cut]}, present)
 
 
 def _axis(parts: Sequence[Times]) -> Times:

@@ -133,6 +133,31 @@ class Reader:
             self._unpack(key, data, found, seen)
         return found
 
+    def columns(self, keys: Sequence[BlockKey], names: tuple[str, ...]) -> dict[BlockKey, Block]:
+        """Blocks with these of their columns only; those not there are left out."""
+        seen = self._changes
+        kept = {key: self.cache.get((key, names)) for key in keys}
+        found = {key: decoded.blocks[0] for key, decoded in kept.items() if decoded is not None}
+        wanted = [key for key in keys if key not in found]
+        for begin in range(0, len(wanted), _BATCH):
+            some = wanted[begin : begin + _BATCH]
+            for key, data in zip(some, self._asked().read_blocks(some), strict=True):
+                if data is not None:
+                    self._unpack_columns(key, data, names, found, seen)
+        return found
+
+    def _unpack_columns(
+        self, key: BlockKey, data: bytes, names: tuple[str, ...], found: dict[BlockKey, Block], seen: int
+    ) -> None:
+        try:
+            found[key] = blocks.decode(data, names)
+        except Damaged as err:
+            self._report(key, str(err), data)
+            return
+        with self._changing:
+            if self._changes == seen:
+                self.cache.put((key, names), Decoded([found[key]], 0))
+
     def runs(self, keys: Sequence[BlockKey]) -> set[tuple[Run, ...]]:
         """Which series blocks have, in few sets of runs. Each block is read for that once."""
         seen = self._changes

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,7 +11,7 @@ from exporter.model import SeriesSet
 from exporter.storage import block as blocks
 from exporter.storage.block import VALUE, Block
 from exporter.storage.frame import Run
-from exporter.storage.layout import IMPORTED_PART, PAGE_SLOTS, PART_SLOTS
+from exporter.storage.layout import IMPORTED_PART, PAGE_SLOTS, PART_SLOTS, RAW
 from exporter.storage.merging import Piece, Roster, merged
 from exporter.storage.segment import Segment
 from exporter.storage.store import BlockKey
@@ -25,7 +25,7 @@ _FOREVER = 2**62
 
 def first_key(metric: str, window_ms: int, part: int | None) -> BlockKey:
     """The first block of a metric's part in a window; of its imported samples where `part` is None."""
-    return BlockKey(0, window_ms, metric, IMPORTED_PART if part is None else part * PAGES)
+    return BlockKey(RAW.width_ms, window_ms, metric, IMPORTED_PART if part is None else part * PAGES)
 
 
 def belongs(key: BlockKey, first: BlockKey) -> bool:
@@ -43,7 +43,7 @@ def sealed(
     Each is decoded again and compared bit by bit before it is given out: frames go only for what can be read.
     """
     imported = first.part >= IMPORTED_PART
-    roster = Roster((), segment)
+    roster = Roster(segment, lambda _: None)
     sets = merged([Piece(block, imported) for block in pieces], roster, -_FOREVER, _FOREVER)
     numbers = {roster.labels(number): number for number in range(len(roster))}
     found: dict[BlockKey, bytes] = {}
@@ -55,26 +55,32 @@ def sealed(
 
 
 def _page(each: SeriesSet, rows: slice, roster: Roster, numbers: dict[tuple[tuple[str, str], ...], int]) -> Block:
+    runs = runs_of(roster.place(numbers[labels]) for labels in each.labels[rows])
+    present: Mask | None = None if each.present is None else each.present[rows]
+    return Block(runs, each.t_ms, {VALUE: each.values[rows]}, present)
+
+
+def runs_of(places: Iterable[tuple[Segment, int]]) -> tuple[Run, ...]:
+    """Segments' rows, those that follow each other as one run."""
     runs: list[Run] = []
-    for labels in each.labels[rows]:
-        segment, row = roster.place(numbers[labels])
+    for segment, row in places:
         last = runs[-1] if runs else None
         if last and last.segment == segment.digest and last.first + last.count == row:
             runs[-1] = Run(last.segment, last.first, last.count + 1)
         else:
             runs.append(Run(segment.digest, row, 1))
-    present: Mask | None = None if each.present is None else each.present[rows]
-    return Block(tuple(runs), each.t_ms, {VALUE: each.values[rows]}, present)
+    return tuple(runs)
 
 
 def verified(block: Block) -> bytes:
     """The block's bytes, read back and compared. Raises ArithmeticError where they are not the same block."""
     data = blocks.encode(block)
     back = blocks.decode(data)
-    there = np.ones(block.columns[VALUE].shape, np.bool_) if block.present is None else block.present
-    again = np.ones(there.shape, np.bool_) if back.present is None else back.present
-    same = back.runs == block.runs and np.array_equal(back.t_ms, block.t_ms) and np.array_equal(there, again)
+    same = back.runs == block.runs and np.array_equal(back.t_ms, block.t_ms)
     for name, values in block.columns.items():
+        there = np.ones(values.shape, np.bool_) if block.present is None else block.present
+        again = np.ones(values.shape, np.bool_) if back.present is None else back.present
+        same = same and np.array_equal(there, again)
         bits, read = np.ascontiguousarray(values).view(np.uint64), back.columns[name].view(np.uint64)
         same = same and np.array_equal(bits[there], read[there])
     if not same:

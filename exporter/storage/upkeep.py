@@ -1,4 +1,4 @@
-"""What the writer's thread does, piece by piece: send frames, seal finished logs, expire, set damage aside."""
+"""What the writer's thread does, piece by piece: send frames, seal logs, make tiers, expire, set damage aside."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import logging
 from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 
+from exporter.storage import block as blocks
 from exporter.storage.block import Block
 from exporter.storage.catalog import Catalog
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import IMPORTED, LOG_MS, WINDOW_MS, window_of
+from exporter.storage.layout import DAY_MS, IMPORTED, LOG_MS, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
 from exporter.storage.reading import Reader
 from exporter.storage.sealing import belongs, first_key, sealed
-from exporter.storage.stats import DAY_MS, Limits
+from exporter.storage.stats import Limits
 from exporter.storage.store import Append, BlockKey, Log, Sealing, Store
+from exporter.storage.tiering import Span, Tiering, due
 
 log = logging.getLogger("exporter.storage")
 
@@ -44,26 +46,30 @@ class Upkeep:
         self.torn = 0
         self.stored_bytes = 0
         self.aside: dict[Name, bytes] = {}
-        self.expire_before: int | None = None
+        self.expire_at: int | None = None
         self._store = store
         self._reader = reader
         self._catalog = catalog
         self._lock = lock
         self._limits = limits
         self._newest_ms = newest_ms
+        self._tiering = Tiering(reader, self._blocks)
         self._unsealable: set[Log] = set()
+        self._late: set[Span] = set()
+        self._failed: set[Span] = set()
+        self._may_be_due = True
         self._unmeasured = True
 
     def step(self) -> bool:
         """One piece of work, the most urgent first; whether there was one."""
         if self._send() or self._set_aside():
             return True
-        return self._tends and (self._expire() or self._seal_one() or self._measure())
+        return self._tends and (self._expire() or self._seal_one() or self._make_tier() or self._measure())
 
     @property
     def busy(self) -> bool:
         """Whether something waits that must not be forgotten."""
-        return bool(self.aside) or (self._tends and self.expire_before is not None)
+        return bool(self.aside) or (self._tends and self.expire_at is not None)
 
     # -- sending
 
@@ -119,12 +125,8 @@ class Upkeep:
             growing.acknowledge(len(data), segments)
 
     @property
-    def _ttl_ms(self) -> int:
-        return self._limits.retention_ms + 2 * WINDOW_MS
-
-    @property
     def _segment_ttl_ms(self) -> int:
-        return self._ttl_ms + DAY_MS
+        return self._limits.wanted_ms(RAW) + DAY_MS
 
     # -- damage
 
@@ -177,8 +179,9 @@ class Upkeep:
         made = sealed(pieces, first, self._reader.segment)
         named = frozenset(run.segment for piece in pieces for run in piece.runs)
         gone = [key for key in before if key not in made]
-        self._store.seal(Sealing(made, gone, logs, named, self._ttl_ms))
+        self._store.seal(Sealing(made, gone, logs, named, self._limits.wanted_ms(RAW)))
         self._sealed(made, gone, logs)
+        self._came_late(first.metric, RAW, first.window_ms)
 
     def _sealed(self, made: Mapping[BlockKey, bytes], gone: Sequence[BlockKey], logs: Sequence[Log]) -> None:
         with self._lock:
@@ -187,27 +190,100 @@ class Upkeep:
             self._reader.forget([*gone, *logs])
             self._reader.hold(made)
 
+    # -- tiers
+
+    def _blocks(self, metric: str, start_ms: int, end_ms: int, tier: Tier) -> list[BlockKey]:
+        with self._lock:
+            return self._catalog.blocks(metric, start_ms, end_ms, tier)
+
+    def _make_tier(self) -> bool:
+        """Make one span of one tier that is due."""
+        if not self._may_be_due:
+            return False
+        with self._lock:
+            span = due(
+                self._catalog,
+                self._limits.tiers,
+                self._newest_ms(),
+                self._late,
+                lambda name: name not in self._unsealable,
+                self._failed,
+            )
+        if span is None:
+            self._may_be_due = False
+            return False
+        try:
+            self._make(span)
+        except ArithmeticError as err:
+            log.error("tier stays unmade metric=%s tier=%s err=%s", span.metric, span.tier.name, err)
+            self._failed.add(span)
+        self._late.discard(span)
+        self._unmeasured = True
+        return True
+
+    def _make(self, span: Span) -> None:
+        raw_edge_ms = self._newest_ms() - self._limits.retentions_ms[span.finer]
+        made = self._tiering.made(span, keep=span.start_ms < raw_edge_ms)
+        before = self._blocks(span.metric, span.start_ms + 1, span.end_ms, span.tier)
+        gone = [key for key in before if key not in made]
+        if not made:
+            self._failed.add(span)  # nothing in it can be read
+        named = frozenset(run.segment for data in made.values() for run in blocks.runs_of(data))
+        self._store.seal(Sealing(made, gone, (), named, self._limits.wanted_ms(span.tier)))
+        self._sealed(made, gone, ())
+        self._came_late(span.metric, span.tier, span.start_ms)
+
+    def _came_late(self, metric: str, tier: Tier, start_ms: int) -> None:
+        """A span of a tier is new: the coarser one, if it is there already, does not know."""
+        self._may_be_due = True
+        coarser = self._limits.coarser(tier)
+        if coarser is None:
+            return
+        # the very first sample of a raw window belongs to the width before
+        for t_ms in (start_ms, start_ms + 1) if tier is RAW else (start_ms + 1,):
+            span = Span(metric, coarser, tier, coarser.span_of(t_ms))
+            if self._blocks(metric, span.start_ms + 1, span.end_ms - 1, coarser):
+                self._late.add(span)
+
     # -- expiry
 
     def _expire(self) -> bool:
-        if self.expire_before is None:
+        now_ms = self.expire_at
+        if now_ms is None:
             return False
-        edge = self.expire_before
         names = self._store.blocks(), self._store.logs()
         with self._lock:
             self._catalog.add(*names)  # another process may have imported something
-            blocks = [key for key in self._catalog.all_blocks() if key.window_ms + WINDOW_MS <= edge]
-            logs = [name for name in self._catalog.stored_logs() if window_of(name.start_ms) + WINDOW_MS <= edge]
-        if blocks or logs:
-            self._store.remove(blocks, logs)
-            self._store.expire_segments(edge + self._limits.retention_ms)
+            outlived = [key for key in self._catalog.all_blocks() if self._has_outlived(key, now_ms)]
+            logs = [name for name in self._catalog.stored_logs() if self._log_has_outlived(name, now_ms)]
+        if outlived or logs:
+            self._store.remove(outlived, logs)
+            self._store.expire_segments(now_ms)
             with self._lock:
-                self._catalog.remove(blocks, logs)
-                self._reader.forget([*blocks, *logs])
+                self._catalog.remove(outlived, logs)
+                self._reader.forget([*outlived, *logs])
         with self._lock:
-            self.expire_before = None
-        self._unmeasured = True
+            self.expire_at = None
+        self._unmeasured = self._may_be_due = True
         return True
+
+    def _has_outlived(self, key: BlockKey, now_ms: int) -> bool:
+        """Whether a block is past its tier's retention, and the coarser tier, if that wants it, has it."""
+        tier = TIER_OF_WIDTH[key.tier_ms]
+        end_ms = key.window_ms + tier.span_ms
+        if end_ms > now_ms - self._limits.retentions_ms.get(tier, 0):
+            return False
+        coarser = self._limits.coarser(tier)
+        if coarser is None or end_ms <= now_ms - max(self._limits.retentions_ms.values()):
+            return True
+        span = Span(key.metric, coarser, tier, coarser.span_of(key.window_ms + 1))
+        there = self._catalog.blocks(key.metric, span.start_ms + 1, span.end_ms - 1, coarser)
+        return span in self._failed or (bool(there) and span not in self._late)
+
+    def _log_has_outlived(self, name: Log, now_ms: int) -> bool:
+        """A log that is not sealed yet is not in any coarser tier."""
+        longest_ms = max(self._limits.retentions_ms.values())
+        return window_of(name.start_ms) + WINDOW_MS <= now_ms - longest_ms
 
     def _measure(self) -> bool:
         """When all is sealed: give freed space back, and see what is left."""

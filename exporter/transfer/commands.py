@@ -25,7 +25,6 @@ if TYPE_CHECKING:  # who asks for --help does not wait for numpy
 
 _PENDING_BYTES = 16 << 20
 _STORE_PATIENCE_S = 120.0
-_RETENTION_MS = 7 * 86_400_000
 _INSTANT = "RFC 3339 or Unix seconds"
 
 EXPORT_HELP = """write history as OpenMetrics text with timestamps
@@ -74,13 +73,14 @@ def export(config: Config, flags: argparse.Namespace) -> None:
     from exporter.transfer.exporting import export as exported
 
     now_ms = _now_ms()
-    start_ms = _given("--start", flags.start, instant_ms, now_ms - _RETENTION_MS - 2 * 7_200_000)
+    start_ms = _given("--start", flags.start, instant_ms, 0)
     end_ms = _given("--end", flags.end, instant_ms, now_ms)
     if end_ms < start_ms:
         raise Unusable(f"--end: {flags.end!r}: must not be before --start")
     selectors = [_selector(text) for text in flags.match]
     progress = Progress(sys.stderr, time.monotonic)
     with _database(config, tends=False) as database, _output(flags.output) as out:
+        start_ms = max(start_ms, end_ms + 1 if (oldest_ms := database.oldest_ms()) is None else oldest_ms)
         for text in exported(database, selectors, start_ms, end_ms, progress.tell):
             out.write(text)
         out.flush()
@@ -97,7 +97,7 @@ def import_(config: Config, flags: argparse.Namespace) -> None:
     done = Imported()
     with _input(flags.file) as (source, size), _held(config) as database:
         try:
-            for done in import_text(source, database.ingest, now_ms - _RETENTION_MS):
+            for done in import_text(source, database.ingest, now_ms - _longest_ms(config)):
                 _drain(database)
                 progress.tell("imported", done.bytes_read if size else done.samples, size)
         except OpenMetricsError as err:
@@ -116,8 +116,8 @@ def backfill(config: Config, flags: argparse.Namespace) -> None:
     start_ms = end_ms - span_ms + 1
     if end_ms > now_ms:
         raise Unusable(f"--until: {flags.until!r}: must not be in the future")
-    if span_ms <= 0 or start_ms < now_ms - _RETENTION_MS:
-        kept = format_duration(_RETENTION_MS)
+    if span_ms <= 0 or start_ms < now_ms - _longest_ms(config):
+        kept = format_duration(_longest_ms(config))
         raise Unusable(f"--for: {flags.duration!r}: must be more than nothing and begin within the retention of {kept}")
     progress = Progress(sys.stderr, time.monotonic)
     with _held(config) as database, _simulator(config) as simulator:
@@ -141,6 +141,11 @@ def _past(database: Database, simulator: Simulator, start_ms: int, end_ms: int) 
     first_ms = first_tick_ms(database, last, start_ms, max(end_ms, last.t_ms))
     before_ms = end_ms if first_ms is None else min(end_ms, first_ms - 1)
     return ingest_all(simulator.ticks(start_ms, before_ms), database.ingest)
+
+
+def _longest_ms(config: Config) -> int:
+    """The retention of the tier that is kept longest."""
+    return max(config.retention.by_tier_ms().values())
 
 
 def _now_ms() -> int:
@@ -208,13 +213,15 @@ def _database(config: Config, *, tends: bool) -> Iterator[Database]:
     from exporter.source import fleet_name
     from exporter.storage.database import Database
     from exporter.storage.open import open_store
+    from exporter.storage.stats import Limits
     from exporter.storage.store import UnusableStore
 
     try:
         store = open_store(config.storage.url, fleet_name(config))
     except UnusableStore as err:
         raise Unusable(f"storage.url: {str(err).removeprefix('storage.url: ')}") from None
-    database = Database(store, interval_ms=parse_duration(config.fleet.interval), tends=tends)
+    limits = Limits.keeping(config.retention.by_tier_ms())
+    database = Database(store, interval_ms=parse_duration(config.fleet.interval), limits=limits, tends=tends)
     with contextlib.closing(database):
         if database.stats().store_away:
             raise Unusable("storage.url: the store cannot be reached")

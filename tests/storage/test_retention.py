@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 
 from exporter.model import Column, Family, MetricType, SeriesIndex, Snapshot
 from exporter.storage.database import Database
-from exporter.storage.layout import WINDOW_MS
+from exporter.storage.layout import DAY_MS, RAW, WINDOW_MS
 from exporter.storage.open import open_store
-from exporter.storage.stats import DAY_MS, Limits
+from exporter.storage.stats import Limits
 from exporter.storage.threshold import DeadBand
 from tests.storage.conftest import Open
 from tests.storage.fleet import CPU, REQUESTS, START_MS, STEP_MS, Fleet, everything, index, named
@@ -23,7 +23,7 @@ HOUR_MS = 3_600_000
 
 def test_samples_go_when_their_whole_window_has_outlived_the_retention(store_url: str, opened: Open) -> None:
     retention_ms = 3 * WINDOW_MS
-    database = opened(store_url, limits=Limits(retention_ms=retention_ms), interval_ms=HOUR_MS // 60)
+    database = opened(store_url, limits=Limits(retentions_ms={RAW: retention_ms}), interval_ms=HOUR_MS // 60)
     fleet = Fleet()
     sizes = []
     for _ in range(12 * 120):
@@ -49,7 +49,7 @@ def test_a_week_of_history_is_served_soon_after_a_restart(lasting_url: str, open
         fleet.run(database, 1)
         fleet.t_ms += 600_000 - STEP_MS
     assert database.settle()
-    assert database.stats().blocks == 4 * 7 * 12
+    assert database.stats().blocks == 4 * (7 * 12 + 7 + 2), "windows, days of minutes, spans of five minutes"
     database.close()
     again = opened(lasting_url)
     hits = again.stats()

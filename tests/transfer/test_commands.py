@@ -45,7 +45,7 @@ def run(folder: Path, command: str, *flags: str, stdin: bytes = b"") -> subproce
         (["import", "-", "--storage.url", "memory:"], "storage.url: 'memory:': what is written there ends with this"),
         (["backfill", "--for", "24 hours"], '--for: not a valid duration string: "24 hours"'),
         (["backfill", "--for", "0"], "--for: '0': must be more than nothing"),
-        (["backfill", "--for", "8d"], "--for: '8d': must be more than nothing and begin within the retention of 1w"),
+        (["backfill", "--for", "2y"], "--for: '2y': must be more than nothing and begin within the retention of 1y"),
         (["backfill", "--for", "1h", "--until", "4000000000"], "--until: '4000000000': must not be in the future"),
         (["backfill", "--for", "1h", "--source", "host"], "source: 'host': only the past of a simulated fleet"),
     ],
