@@ -93,9 +93,10 @@ class App:
         self.board = Board()
         try:
             self.groups = read_rules(config)
-            self.store = Store(keeper(config.state.url), self.world.now)
+            self.store = Store(keeper(config.state.url, self._name()), self.world.now)
         except (RuleFileError, StoreError) as err:
             raise StartError(str(err)) from None
+        self.lease = self._lease()
         self.silences = Silences(self.store, self.world.now, self.world.new_id)
         self._inhibit = inhibit_rules(config)
         self._routes = routes(config)
@@ -120,7 +121,6 @@ class App:
         )
         self._dirty = asyncio.Event()
         self._ready = self._overtaken = False
-        self.lease = self._lease()
         self._registry = telemetry.registry(self._reading)
 
     def _surroundings(self) -> Surroundings:
@@ -164,6 +164,7 @@ class App:
             patience=wired.patience,
             external_url=self.config.web.link,
             compose=self._enrichment,
+            may_tell=None if self.lease is None else self.lease.sure,
         )
 
     def _silenced(self, known: Sequence[Known], now: float) -> Collection[Labels]:
@@ -178,7 +179,11 @@ class App:
             return None
         from alerter.state.lease import Lease
 
-        return Lease(self.config.state.url, f"{self.world.host()}/{self.config.web.listen_address}", self.world.sleep)
+        return Lease(self.config.state.url, self._name(), self.world.sleep)
+
+    def _name(self) -> str:
+        """What names this alerter among those on one Redis."""
+        return f"{self.world.host()}/{self.config.web.listen_address}"
 
     def _self_watch(self) -> SelfWatch:
         return SelfWatch(

@@ -49,8 +49,9 @@ def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> i
     secrets = read_secrets(environ, config)
     logs.configure(config.log.level, config.log.format, (*secrets.all, *config.passwords()))
     try:
-        app = App(config, secrets)
-        return GOOD if asyncio.run(app.run(lambda: _announce(config))) else FAILED
+        while not asyncio.run(App(config, secrets).run(lambda: _announce(config))):
+            pass  # another one leads: stand by again
+        return GOOD
     except StartError as err:
         return complain(str(err))
     except KeyboardInterrupt:

@@ -29,8 +29,8 @@ def read_rules(config: Config) -> tuple[Group, ...]:
     return rulefile.load(rule_paths(config.rules), LANGUAGE, config.evaluation.seconds("interval"))
 
 
-def keeper(url: str) -> Keeper:
-    """Where state is kept. Raises StoreError for a file that cannot be used; Redis connects later."""
+def keeper(url: str, name: str) -> Keeper:
+    """Where the alerter of this name keeps its state. Raises StoreError for an unusable file; Redis connects later."""
     if url.startswith("sqlite:///"):
         from alerter.state.sqlite_state import SqliteKeeper
 
@@ -38,7 +38,7 @@ def keeper(url: str) -> Keeper:
     from alerter.state.redis_state import RedisKeeper
 
     try:
-        return RedisKeeper(url)
+        return RedisKeeper(url, name)
     except ValueError:  # its words may hold the password
         raise StoreError("state.url: not a usable Redis URL") from None
 

@@ -82,6 +82,7 @@ class Delivery:
         external_url: str = "",
         compose: Compose | None = None,
         policy_of: PolicyOf | None = None,
+        may_tell: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
         self.receiver = receiver
         self.policy = policy
@@ -92,6 +93,7 @@ class Delivery:
         self._external_url = external_url
         self._compose = compose
         self._policy_of = policy_of or (lambda _: policy)
+        self._may_tell = may_tell  # returns once nobody else leads
         self._told: dict[Labels, Told] = {}
         self._missing: dict[Labels, float] = {}
         self._attempts: Counter[Labels] = Counter()
@@ -207,6 +209,8 @@ class Delivery:
         if not tellings:
             return True
         notification = await self._composed(tellings)
+        if self._may_tell is not None:
+            await self._may_tell()
         self._next_send = self._now() + self._patience.pace_s
         try:
             await self._send(notification, tellings)

@@ -129,9 +129,14 @@ class GroupLoop:
         return last is not None and now - last > max(60.0, 3 * self.group.interval_s)
 
     async def run(self) -> None:
-        """Evaluate at every slot, for ever. Slots that passed meanwhile are counted, never run in a burst."""
+        """Evaluate at every slot, for ever, the one that has begun first.
+
+        Slots that passed meanwhile are counted, never run in a burst.
+        """
         timing = slots(self.group)
         slot = timing.at_or_before(self._world.now())
+        if not self._has_evaluated(slot):
+            await self._evaluate_safely(slot)
         while True:
             slot, missed = timing.after(slot, self._world.now())
             if missed:
@@ -141,10 +146,18 @@ class GroupLoop:
                 await self._world.sleep(wait)
             if slot - self._world.now() > self.group.interval_s:
                 continue  # the clock was put back meanwhile: nothing is known of that future
-            try:
-                await self.evaluate(slot)
-            except Exception:
-                log.exception("group not evaluated group=%s", self.group.key)
+            await self._evaluate_safely(slot)
+
+    def _has_evaluated(self, slot: float) -> bool:
+        """Whether the states that were taken over know the slot."""
+        known = [run.state.evaluated_at for run in self.runs if run.state.evaluated_at is not None]
+        return any(t >= slot for t in known)
+
+    async def _evaluate_safely(self, slot: float) -> None:
+        try:
+            await self.evaluate(slot)
+        except Exception:
+            log.exception("group not evaluated group=%s", self.group.key)
 
     async def evaluate(self, t: float) -> list[Transition]:
         """All rules at one instant; what they found is posted together."""

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import redis
 
+from alerter.state.lease import LEADER_KEY
 from alerter.state.state import Changes, Key, Kind, StoreError
 
 _TIMEOUT_S = 5.0
@@ -22,10 +23,14 @@ _UNIQUE = 8
 
 
 class RedisKeeper:
-    """A Keeper behind a `redis://` or `rediss://` URL. It connects when it is first used."""
+    """A Keeper behind a `redis://` or `rediss://` URL. It connects when it is first used.
 
-    def __init__(self, url: str, prefix: str = "openmanager:alerter") -> None:
+    It writes only while nobody else than `name` leads; without a name it always does.
+    """
+
+    def __init__(self, url: str, name: str = "", prefix: str = "openmanager:alerter") -> None:
         self._prefix = prefix
+        self._holder = name.encode()
         self._client: Any = redis.Redis.from_url(
             url, socket_timeout=_TIMEOUT_S, socket_connect_timeout=_TIMEOUT_S, health_check_interval=30
         )
@@ -52,16 +57,34 @@ class RedisKeeper:
 
     def write(self, changes: Changes, history: Sequence[tuple[float, bytes]]) -> bool:
         """One MULTI … EXEC. A mark beside the entries tells whether the server was started again without them."""
+        lines = {self._unique(line): t for t, line in history}
         with self._said() as client, client.pipeline(transaction=True) as pipe:
-            for (kind, key), value in changes.items():
-                if value is None:
-                    pipe.hdel(self._name(kind), key)
-                else:
-                    pipe.hset(self._name(kind), key, value)
-            if history:
-                pipe.zadd(self._name("history"), {self._unique(line): t for t, line in history})
-            pipe.getset(self._name("mark"), b"1")
-            return pipe.execute()[-1] is not None
+            while True:
+                try:
+                    self._watch_leader(pipe)
+                    self._queue(pipe, changes, lines)
+                    return pipe.execute()[-1] is not None
+                except redis.WatchError:  # the lease was renewed meanwhile
+                    continue
+
+    def _watch_leader(self, pipe: Any) -> None:
+        """From here on nothing is written if another one takes the lead. Raises StoreError where one has it."""
+        if not self._holder:
+            return
+        pipe.watch(LEADER_KEY)
+        if pipe.get(LEADER_KEY) not in (None, self._holder):
+            raise StoreError("redis: another alerter leads")
+        pipe.multi()
+
+    def _queue(self, pipe: Any, changes: Changes, lines: Mapping[bytes, float]) -> None:
+        for (kind, key), value in changes.items():
+            if value is None:
+                pipe.hdel(self._name(kind), key)
+            else:
+                pipe.hset(self._name(kind), key, value)
+        if lines:
+            pipe.zadd(self._name("history"), lines)
+        pipe.getset(self._name("mark"), b"1")
 
     def _unique(self, line: bytes) -> bytes:
         return next(self._numbers).to_bytes(_UNIQUE) + line

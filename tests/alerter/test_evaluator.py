@@ -156,3 +156,15 @@ async def test_an_error_keeps_the_state_and_one_past_the_limit_wipes_it(house: H
     await house.evaluate()
     assert (house.states(), run.last_error) == ({}, "exceeded limit of 1 with 2 alerts")
     await house.evaluator.stop()
+
+
+async def test_the_slot_that_has_begun_is_evaluated_at_once_unless_it_was_before(house: House) -> None:
+    house.groups = [group("a", HOT)]
+    for evaluations in (1, 0):
+        house.evaluator.start(house.read())
+        await asyncio.sleep(0.01)  # the loop's task comes to its first sleep
+        (loop,) = house.evaluator.loops
+        assert loop.stats.evaluations == evaluations
+        assert house.states() == {"Hot": F}
+        await house.evaluator.stop()
+        house.start()

@@ -5,7 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 
+import pytest
+
 from alerter.state.lease import Lease
+from alerter.state.redis_state import RedisKeeper
+from alerter.state.state import Kind, StoreError
 from tests.servers import Servers, free_port
 
 
@@ -93,3 +97,31 @@ async def test_it_is_lost_once_another_one_holds_it_and_not_before(servers: Serv
     assert holder.take()
     await first.lost()
     assert len(slept) == 5
+
+
+async def test_one_that_slept_longer_than_its_lease_asks_before_it_goes_on(servers: Servers) -> None:
+    redis, now = servers.redis(), [100.0]
+    first = Lease(redis.url, "a", asyncio.sleep, clock=lambda: now[0])
+    assert first.take()
+    await first.sure()
+    now[0] += 60
+    await first.sure()  # nobody has taken it meanwhile
+    first.release()
+    second = lease(redis.url, "b")
+    assert second.take()
+    late = Lease(redis.url, "a", asyncio.sleep, clock=lambda: now[0])
+    with pytest.raises(TimeoutError):
+        await asyncio.wait_for(late.sure(), 0.2)
+    redis.kill()
+    await late.sure()  # nobody can say: better told twice than not at all
+
+
+def test_who_does_not_lead_writes_nothing(servers: Servers) -> None:
+    redis = servers.redis()
+    assert lease(redis.url, "b").take()
+    with pytest.raises(StoreError, match="another alerter leads"):
+        RedisKeeper(redis.url, "a").write({(Kind.NOTE, "n"): b"old"}, [(1.0, b"line")])
+    leader = RedisKeeper(redis.url, "b")
+    assert (leader.read(), leader.history(0, 2, 9)) == ({}, [])
+    leader.write({(Kind.NOTE, "n"): b"new"}, [])
+    assert leader.read() == {(Kind.NOTE, "n"): b"new"}

@@ -304,6 +304,28 @@ def test_two_alerters_on_one_redis_tell_once_and_the_other_takes_over(
     assert second.interrupt() == 0
 
 
+def test_a_leader_that_was_paused_tells_nothing_that_another_one_has_told_meanwhile(
+    servers: Servers, tmp_path: Path, machine: Machine, inbox: HttpInbox
+) -> None:
+    alerter = Alerter(servers, tmp_path, machine.url, inbox, servers.redis().url)
+    first, second = alerter.start(), alerter.start()
+    wait_until(lambda: "another alerter leads, standing by" in second.output(), "the second standing by")
+    first.process.send_signal(signal.SIGSTOP)
+    machine.cpu = 97.5
+    wait_until(lambda: evaluated(second), "the second leading", 15)
+    wait_until(lambda: metric(second, "notifications_total") == 9, "the message and eight events")
+    first.process.send_signal(signal.SIGCONT)
+    wait_until(lambda: "another alerter leads now" in first.output(), "the first noticing")
+    wait_until(lambda: "another alerter leads, standing by" in first.output(), "the first standing by")
+    assert (len(slack(inbox)), len(inbox.to("/api/v1/events"))) == (1, 8)
+    second.kill()
+    wait_until(lambda: evaluated(first), "the first leading again", 15)
+    machine.cpu = 20.0
+    wait_until(lambda: metric(first, "notifications_total") == 9, "the ends")
+    assert (len(slack(inbox)), len(inbox.to("/api/v1/events"))) == (2, 16)
+    assert first.interrupt() == 0
+
+
 def test_send_test_says_what_every_receiver_answered(inbox: HttpInbox, tmp_path: Path) -> None:
     config = tmp_path / "alerter.yml"
     config.write_text(yaml.safe_dump({"datadog": {"api_url": inbox.url}}))

@@ -34,7 +34,7 @@ def open_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Open]
     def keeper() -> Keeper:
         if request.param == "sqlite":
             return SqliteKeeper(tmp_path / "state.db")
-        return RedisKeeper(request.getfixturevalue("redis_server").url, prefix)
+        return RedisKeeper(request.getfixturevalue("redis_server").url, prefix=prefix)
 
     def again() -> Store:
         store = Store(keeper(), Clock().now)
