@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from urllib.parse import parse_qsl
 
 import orjson
@@ -12,6 +13,7 @@ from exporter.web.errors import ApiError, bad_request
 FORM_BYTES = 10 << 20  # as Go's ParseForm
 JSON_BYTES = 64 << 10
 _FIELDS = 10_000
+_BAD_ESCAPE = re.compile("%(?![0-9A-Fa-f]{2})")
 
 
 async def read(request: web.Request, limit: int) -> bytes:
@@ -70,4 +72,7 @@ async def read_form(request: web.Request) -> Form:
 
 
 def _pairs(text: str) -> list[tuple[str, str]]:
+    """Those that are well escaped; others are left out, as Go does."""
+    if _BAD_ESCAPE.search(text):
+        text = "&".join(pair for pair in text.split("&") if not _BAD_ESCAPE.search(pair))
     return parse_qsl(text, keep_blank_values=True, max_num_fields=_FIELDS) if text else []

@@ -14,11 +14,13 @@ from aiohttp import web
 
 from exporter.catalogue import JUDGEMENTS
 from exporter.model import METRIC_NAME, Snapshot
+from exporter.promql.gotext import quote
 from exporter.web.alerter import Alerter, AlerterAway
 from exporter.web.body import Form
+from exporter.web.errors import PROMETHEUS, Handler
 from exporter.web.exposition import label_values
 from exporter.web.parameters import limit
-from exporter.web.prometheus_reply import PrometheusError, Reply, endpoint
+from exporter.web.prometheus_reply import BASE, PrometheusError, Reply, endpoint
 
 JOB = "openmanager"
 PROMETHEUS_VERSION = "3.5.0"  # whose language and API this is; clients switch features by it
@@ -55,10 +57,19 @@ class Status:
             *endpoint("/status/buildinfo", self.buildinfo, "GET"),
             *endpoint("/status/runtimeinfo", self.runtimeinfo, "GET"),
             *endpoint("/status/tsdb", self.tsdb, "GET"),
+            web.get(PROMETHEUS, self.home),
+            web.get(PROMETHEUS + "-/healthy", _said("OpenManager is Healthy.\n")),
+            web.get(PROMETHEUS + "-/ready", _said("OpenManager is Ready.\n")),
         ]
 
-    async def rules(self, request: web.Request, _form: Form) -> Reply:
+    async def home(self, _request: web.Request) -> web.Response:
+        """Where a datasource's URL ends: clients look here for somebody."""
+        return web.Response(text=f"OpenManager answers here as Prometheus {PROMETHEUS_VERSION} does: {BASE}/query\n")
+
+    async def rules(self, request: web.Request, form: Form) -> Reply:
         """The alerter's rule groups."""
+        if (wanted := form.get("type").lower()) not in ("", "alert", "record"):
+            raise PrometheusError("bad_data", f'invalid parameter "type": not supported value {quote(wanted)}')
         return await self._passed_through(request, "/api/v1/rules", b'{"groups":[]}')
 
     async def alerts(self, request: web.Request, _form: Form) -> Reply:
@@ -213,3 +224,10 @@ def _most(counts: Counter[str], most: int) -> list[dict[str, object]]:
 
 def _rfc3339(t_s: float) -> str:
     return datetime.fromtimestamp(t_s, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _said(text: str) -> Handler:
+    async def say(_request: web.Request) -> web.Response:
+        return web.Response(text=text)
+
+    return say

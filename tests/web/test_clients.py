@@ -7,14 +7,20 @@ import json
 import subprocess
 import time
 import urllib.request
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+
+import pytest
+from prometheus_api_client import PrometheusConnect
+from prometheus_api_client.exceptions import PrometheusApiClientException
 
 from tests.servers import Servers, answers, binary, free_port, wait_until
 from tests.web.fleet import T0_MS
 from tests.web.site import Client, site
 
 API = "/api/prometheus/api/v1"
+SHIPPED_RULES = Path(__file__).parents[2] / "rules"
 NOW = T0_MS // 1000 + 45
 CPU = "openmanager_cpu_usage_percent"
 
@@ -67,6 +73,57 @@ async def test_vmalert_evaluates_rules_over_it(servers: Servers, tmp_path: Path)
         await asyncio.to_thread(wait_until, lambda: firing() == 6, "an alert for each core")
 
 
+async def test_vmalert_evaluates_the_shipped_rules_over_it(servers: Servers) -> None:
+    async with site(later_ms=round(time.time() * 1000) - NOW * 1000, now=time.time) as client:
+        port = free_port()
+        command = [
+            binary("vmalert", "vmalert-prod"),
+            f"-rule={SHIPPED_RULES}/*.yml",
+            f"-datasource.url=http://{client.host}:{client.port}/api/prometheus",
+            f"-notifier.url=http://127.0.0.1:{free_port()}",
+            f"-httpListenAddr=127.0.0.1:{port}",
+            "-evaluationInterval=1s",
+        ]
+        url = f"http://127.0.0.1:{port}"
+        await asyncio.to_thread(servers.start, command, port, lambda: answers(f"{url}/health"))
+
+        def unevaluated() -> list[str]:
+            with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=5) as response:
+                rules = [rule for group in json.load(response)["data"]["groups"] for rule in group["rules"]]
+            assert rules
+            assert not [rule["lastError"] for rule in rules if rule.get("lastError")]
+            return [rule["name"] for rule in rules if rule["lastEvaluation"].startswith("0001")]
+
+        await asyncio.to_thread(wait_until, lambda: not unevaluated(), "every rule to be evaluated", 90)
+
+
+async def test_prometheus_api_client_finds_everything_it_asks_for() -> None:
+    async with site() as client:
+        await asyncio.to_thread(_ask_as_prometheus_api_client, f"http://{client.host}:{client.port}/api/prometheus")
+
+
+def _ask_as_prometheus_api_client(url: str) -> None:
+    prometheus = PrometheusConnect(url=url, disable_ssl=True)
+    assert prometheus.check_prometheus_connection()
+    assert CPU in prometheus.all_metrics()
+    start, end = datetime.fromtimestamp(NOW - 60, UTC), datetime.fromtimestamp(NOW, UTC)
+    assert prometheus.get_label_names(params={"match[]": CPU}) == ["__name__", "core", "server"]
+    assert prometheus.get_label_values("server") == ["api-01", "db-01", "web-01"]
+    assert len(prometheus.get_series(start, end, params={"match[]": [CPU]})) == 6
+    own = {"server": "db-01", "core": "1"}
+    (row,) = prometheus.get_current_metric_value(CPU, label_config=own, params={"time": str(NOW)})
+    assert row == {"metric": {"__name__": CPU, **own}, "value": [NOW, "40"]}
+    (row,) = prometheus.get_metric_range_data(CPU, label_config=own, start_time=start, end_time=end)
+    assert [value for _, value in row["values"]] == ["40"] * 3
+    (row,) = prometheus.custom_query_range(f"sum({CPU})", start, end, "15s")
+    assert [value for _, value in row["values"]] == ["240"] * 3
+    assert prometheus.custom_query("1 + 1", params={"time": "4"}) == [4, "2"]
+    assert [row["scrapePool"] for row in prometheus.get_targets()["activeTargets"]]
+    assert prometheus.get_metric_metadata(CPU)[0]["type"] == "gauge"
+    with pytest.raises(PrometheusApiClientException, match="unclosed left parenthesis"):
+        prometheus.custom_query("sum(up")
+
+
 HOUR = {"start": str(NOW - 3600), "end": str(NOW)}
 
 # What Grafana asks from adding the datasource to the first panel, and how much there is in each answer.
@@ -110,8 +167,9 @@ async def test_grafana_takes_it_for_a_prometheus_without_a_ruler() -> None:
     async with site() as client:
         async with client.get(f"{API}/status/flags") as response:
             assert response.status == 404
-        async with client.get("/") as response:  # prometheus-api-client checks this one
-            assert response.status == 200
+        for path in ("/", "/api/prometheus/", "/api/prometheus/-/healthy", "/api/prometheus/-/ready"):
+            async with client.get(path) as response:
+                assert response.status == 200
 
 
 async def test_format_query_and_parse_query_answer_in_the_envelope() -> None:
