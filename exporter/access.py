@@ -50,10 +50,10 @@ class WebConfig(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 @dataclass(frozen=True, slots=True)
 class Access:
-    """What a request needs. `ssl` is None for plain HTTP."""
+    """What a request needs. users: bcrypt hashes by name; tokens: by name. `ssl` is None for plain HTTP."""
 
     users: Mapping[str, str] = field(default_factory=dict, repr=False)
-    tokens: frozenset[str] = field(default=frozenset(), repr=False)
+    tokens: Mapping[str, str] = field(default_factory=dict, repr=False)
     ssl: ssl.SSLContext | None = None
 
 
@@ -79,11 +79,11 @@ def _users(path: Path, config: WebConfig) -> Mapping[str, str]:
     return config.basic_auth_users
 
 
-def _tokens(path: Path, config: WebConfig) -> frozenset[str]:
+def _tokens(path: Path, config: WebConfig) -> Mapping[str, str]:
     for name, token in config.tokens.items():
         if len(token) < 16:
             raise WebConfigError(f"{path}: tokens: {name}: must have at least 16 characters")
-    return frozenset(config.tokens.values())
+    return config.tokens
 
 
 def _tls(path: Path, tls: TLS | None) -> ssl.SSLContext | None:
@@ -120,28 +120,30 @@ class Keyring:
         """What an answer of 401 asks for."""
         return 'Basic realm="openmanager"' if self._access.users else "Bearer"
 
-    async def knows(self, authorization: str) -> bool:
-        """Whether it is a token's or a user's."""
+    async def knows(self, authorization: str) -> str:
+        """Whose it is, the name of a token or of a user; "" for nobody's."""
         scheme, _, rest = authorization.partition(" ")
         if scheme.lower() == "bearer":
             given = rest.strip().encode()
-            return any(hmac.compare_digest(given, token.encode()) for token in self._access.tokens)
+            right = [name for name, token in self._access.tokens.items() if hmac.compare_digest(given, token.encode())]
+            return (right[0] or "token") if right else ""
         if scheme.lower() == "basic" and self._access.users:
-            return await self._password(rest)
-        return False
+            return await self._user(rest)
+        return ""
 
-    async def _password(self, encoded: str) -> bool:
+    async def _user(self, encoded: str) -> str:
+        """The user of a name and password, "" if that is not theirs."""
         try:
             user, _, password = base64.b64decode(encoded, validate=True).decode().partition(":")
         except (binascii.Error, UnicodeDecodeError):
-            return False
+            return ""
         key = hashlib.sha256(f"{user}\0{password}".encode()).digest()
         if key not in self._known:
             right = await asyncio.to_thread(self._verify, password, self._access.users.get(user, _NOBODY))
             if len(self._known) > 100:
                 self._known.clear()
             self._known[key] = right and user in self._access.users
-        return self._known[key]
+        return user if self._known[key] else ""
 
 
 def is_local(host: str) -> bool:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import datetime as dt
 from typing import Annotated, Literal
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import msgspec
 from msgspec import Meta
@@ -88,10 +90,41 @@ class Fleet(Section, frozen=True):
     seed: Annotated[int, Meta(ge=0, description="the same seed makes the same fleet")] = 1
     interval: Annotated[str, Meta(description="time between two ticks, a Prometheus duration")] = "15s"
     environment: Annotated[str, Meta(min_length=1, description="the label environment of every server")] = "production"
+    timezone: Annotated[str, Meta(description="whose working hours the fleet's users keep, as Asia/Seoul")] = "UTC"
+    roles: Annotated[str, Meta(description="a YAML file that adds roles or replaces shipped ones")] = ""
+    holidays: Annotated[
+        tuple[str, ...],
+        Meta(description="days with the load of a weekend, as 2026-12-25", extra={"file_only": True}),
+    ] = ()
 
     def __post_init__(self) -> None:
+        _checked_calendar(self.timezone, self.holidays)
         if not 1_000 <= parse_duration(self.interval) <= 3_600_000:
             raise ValueError(f"interval {self.interval!r}: must be between 1s and 1h")
+
+
+def _checked_calendar(timezone: str, holidays: tuple[str, ...]) -> None:
+    try:
+        ZoneInfo(timezone)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"timezone {timezone!r}: must be the name of a time zone such as Asia/Seoul") from None
+    for day in holidays:
+        try:
+            dt.date.fromisoformat(day)
+        except ValueError:
+            raise ValueError(f"holidays: {day!r}: must be a day such as 2026-12-25") from None
+
+
+class Failures(Section, frozen=True):
+    """What goes wrong in the simulated fleet."""
+
+    rate: Annotated[
+        float,
+        Meta(ge=0, le=100, description="how often failures happen at random: 1 is once in two to three hours, 0 never"),
+    ] = 1.0
+    scenarios: Annotated[str, Meta(description="a folder of YAML files that add scenarios or replace shipped ones")] = (
+        ""
+    )
 
 
 class Host(Section, frozen=True):
@@ -138,6 +171,7 @@ class Config(Section, frozen=True):
     retention: Retention = Retention()
     inventory: Inventory = Inventory()
     fleet: Fleet = Fleet()
+    failures: Failures = Failures()
     host: Host = Host()
     compression: Compression = Compression()
     alerter: Alerter = Alerter()

@@ -26,6 +26,7 @@ from exporter.telemetry import Read, Telemetry
 from exporter.web import server
 from exporter.web.exposition import Format
 from exporter.web.live import Live
+from exporter.web.scrape_faults import all_well
 from exporter.web.system import Check
 
 log = logging.getLogger(__name__)
@@ -127,6 +128,7 @@ class House:
     def parts(self, scheduler: Scheduler, access: Access) -> server.Parts:
         """What the web room is made of."""
         incidents = self.source.incidents
+        failures = SimulatedFailures(incidents, time.time) if incidents is not None else None
         return server.Parts(
             live=self.live,
             samples=self.database,
@@ -141,7 +143,8 @@ class House:
             analysis=self.analyst.report,
             ingest=self.database.ingest,
             revision=lambda: self.database.revision,
-            failures=SimulatedFailures(incidents, time.time) if incidents is not None else None,
+            failures=failures,
+            page_fault=failures.page_fault if failures is not None else all_well,
             inventory=self.source.servers if self.source.inventory is not None else None,
             checks=self.checks,
         )

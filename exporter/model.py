@@ -154,10 +154,12 @@ class Snapshot:
     """Everything the fleet says at one instant. `t_ms` is Unix milliseconds.
 
     Columns of one family stand together; each metric name occurs once.
+    aside: by server, what those say whose page comes too late or not whole for it to be among the columns.
     """
 
     t_ms: int
     columns: tuple[Column, ...]
+    aside: Mapping[str, tuple[Column, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, eq=False)

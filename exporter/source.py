@@ -6,6 +6,7 @@ import socket
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from exporter.config import Config
@@ -16,6 +17,8 @@ from exporter.settings import SettingsError
 if TYPE_CHECKING:  # 12 MB of SQL that watching the host does not need
     from exporter.inventory.inventory import Inventory
     from exporter.simulation.incidents import IncidentLog
+    from exporter.simulation.roles import Roles
+    from exporter.simulation.scenarios import Scenario
 
 
 class Maker(Protocol):
@@ -71,30 +74,70 @@ def _host(config: Config) -> Maker:
 
 
 def _simulated(config: Config, inventory: Inventory) -> Source:
-    from exporter.simulation.fleet import shipped_roles
-    from exporter.simulation.incidents import IncidentLog, from_row
-    from exporter.simulation.scenarios import shipped_scenarios
+    from exporter.simulation.incident import from_row
+    from exporter.simulation.incidents import IncidentLog
     from exporter.simulation.simulator import Simulator
 
-    fleet = _fleet(config, inventory)
+    roles = _roles(config)
+    fleet = _fleet(config, inventory, roles)
     interval_ms = parse_duration(config.fleet.interval)
     incidents = IncidentLog(
         fleet,
-        shipped_roles(),
-        shipped_scenarios(),
+        roles,
+        _scenarios(config, roles),
         interval_ms=interval_ms,
         store=inventory,
         incidents=[from_row(row) for row in inventory.incidents()],
+        seed=config.fleet.seed,
+        rate=config.failures.rate,
+        timezone=config.fleet.timezone,
     )
-    simulator = Simulator(fleet, seed=config.fleet.seed, interval_ms=interval_ms, incidents=incidents)
+    simulator = Simulator(
+        fleet,
+        seed=config.fleet.seed,
+        interval_ms=interval_ms,
+        incidents=incidents,
+        roles=roles,
+        timezone=config.fleet.timezone,
+        holidays=config.fleet.holidays,
+    )
     return Source(simulator, incidents, inventory)
 
 
-def _fleet(config: Config, inventory: Inventory) -> tuple[Server, ...]:
+def _roles(config: Config) -> Roles:
+    """The shipped roles with the user's own. Raises SettingsError."""
+    from exporter.simulation.fleet import shipped_roles
+    from exporter.simulation.roles import RolesError, load_roles
+
+    if not config.fleet.roles:
+        return shipped_roles()
+    try:
+        return load_roles([Path(config.fleet.roles).read_text(encoding="utf-8")], config.fleet.roles)
+    except (OSError, UnicodeDecodeError) as err:
+        reason = err.strerror if isinstance(err, OSError) else "not UTF-8 text"
+        raise SettingsError(f"fleet.roles: {config.fleet.roles}: {reason}") from None
+    except RolesError as err:
+        raise SettingsError(f"fleet.roles: {err}") from None
+
+
+def _scenarios(config: Config, roles: Roles) -> Mapping[str, Scenario]:
+    """The shipped scenarios with the user's own. Raises SettingsError."""
+    from exporter.simulation.scenarios import ScenarioError, scenarios_in, shipped_scenarios
+
+    if not config.failures.scenarios:
+        return shipped_scenarios()
+    try:
+        return scenarios_in(Path(config.failures.scenarios), roles.roles)
+    except ScenarioError as err:
+        raise SettingsError(f"failures.scenarios: {err}") from None
+
+
+def _fleet(config: Config, inventory: Inventory, roles: Roles) -> tuple[Server, ...]:
     """The first `fleet.servers` servers as the inventory has them; those it lacks are made and added to it."""
     from exporter.simulation.fleet import make_fleet
 
-    made = make_fleet(config.fleet.servers, seed=config.fleet.seed, environment=config.fleet.environment)
+    fleet = config.fleet
+    made = make_fleet(fleet.servers, seed=fleet.seed, environment=fleet.environment, roles=roles)
     missing = [server for server in made if inventory.server(server.name) is None]
     if missing:
         inventory.put(missing)

@@ -7,11 +7,11 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from exporter.simulation.counters import ALL, BLOCK_MS, BLOCKS
-from exporter.simulation.effects import Kind
-from exporter.simulation.incidents import Plan
+from exporter.simulation.effects import COUNTED, Kind
 from exporter.simulation.model import Model
 from exporter.simulation.noise import Floats, Indices
 from exporter.simulation.pattern import DAY_MS
+from exporter.simulation.plans import Plan
 
 _DAY_BLOCKS = DAY_MS // BLOCK_MS
 
@@ -31,12 +31,17 @@ class Aftermath:
         known: dict[int, Surplus] | None = None,
     ) -> None:
         """known: by block, kept by the caller from one set of plans to the next, so that only news is computed."""
-        self._affected = sorted({plan.server for plan in plans} & set(names), key=list(names).index)
-        self._rows = np.array([list(names).index(name) for name in self._affected], dtype=np.int64)
+        row_of = {name: row for row, name in enumerate(names)}
+        mine = [plan for plan in plans if plan.server in row_of]
+        counted = [plan for plan in mine if plan.kind in COUNTED]
+        crashes = [plan for plan in mine if plan.kind is Kind.CRASH]
+        self._affected = sorted({plan.server for plan in (*counted, *crashes)}, key=row_of.__getitem__)
+        self._place = {name: place for place, name in enumerate(self._affected)}
+        self._rows = np.array([row_of[name] for name in self._affected], dtype=np.int64)
         self._size = len(names)
         self._tick_ms = tick_ms
         self._model = make(self._affected) if self._affected else None
-        self._plans = self._by_block(plans)
+        self._plans = self._by_block(counted)
         self._known = {} if known is None else known
         for block in [block for block in self._known if block not in self._plans]:
             del self._known[block]
@@ -44,7 +49,7 @@ class Aftermath:
         self._first = 0  # of the touched blocks, the first that is summed
         self._sums = [np.zeros((len(self._affected), ALL))]
         self._crashes = sorted(
-            (plan.server, back) for plan in plans if plan.kind is Kind.CRASH for back in [self._back_ms(plan)] if back
+            (plan.server, back) for plan in crashes for back in [self._back_ms(plan)] if back is not None
         )
         self._at_crash: dict[tuple[str, int], Floats] = {}
 
@@ -94,7 +99,7 @@ class Aftermath:
                 self._compute(position, self._first + count)
             total = self._sums[-1].copy()
             for server, gained in self._known[int(self._touched[position])][1].items():
-                total[self._affected.index(server)] += gained
+                total[self._place[server]] += gained
             self._sums.append(total)
 
     def _is_known(self, position: int) -> bool:
@@ -115,23 +120,30 @@ class Aftermath:
         extra = self._model.surplus(first, run)
         for number in range(run):
             plans = self._plans[first + number]
-            servers = {plan.server for plan in plans} & set(self._affected)
-            gained = {server: extra[self._affected.index(server), :, number].copy() for server in servers}
+            gained = {plan.server: extra[self._place[plan.server], :, number].copy() for plan in plans}
             self._known[first + number] = (plans, gained)
 
     def resets(self, first_block: int, ends: Indices) -> list[tuple[int, int, Floats]]:
         """Crashes that count by the end of these ticks: row, when the server was back, its counters then.
 
-        Those before a server's last planned boot no longer matter. In the order in which they happened.
+        Those before a server's last planned boot no longer matter, nor does one that was over before the first of
+        these ticks if another one was too. In the order in which they happened.
         """
         if self._model is None:
             return []
         boots = self._model.boot_days(first_block // _DAY_BLOCKS) * DAY_MS
-        found = []
+        mine: dict[str, list[int]] = {}
         for server, back in self._crashes:
-            row = self._affected.index(server)
-            if boots[row] < back <= int(ends[-1]):
-                found.append((int(self._rows[row]), back, self._counters_at(server, back)))
+            if boots[self._place[server]] < back <= int(ends[-1]):
+                before = mine.setdefault(server, [])
+                if back <= int(ends[0]):
+                    before.clear()
+                before.append(back)
+        found = [
+            (int(self._rows[self._place[server]]), back, self._counters_at(server, back))
+            for server, times in mine.items()
+            for back in times
+        ]
         return sorted(found, key=lambda reset: reset[1])
 
     def _counters_at(self, server: str, t_ms: int) -> Floats:
@@ -141,6 +153,6 @@ class Aftermath:
             block = self._block(t_ms)
             state = self._model.state(block, 1, lambda first: self.offsets(first)[self._rows])
             position = (t_ms - state.first_ms) // state.tick_ms - 1
-            known = state.counters[self._affected.index(server), :, position]
+            known = state.counters[self._place[server], :, position]
             self._at_crash[server, t_ms] = known
         return known

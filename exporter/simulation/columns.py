@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -60,6 +60,7 @@ class Columns:
 
     def __init__(self, load: Load) -> None:
         self._servers = load.servers
+        self._row = {server.name: row for row, server in enumerate(load.servers)}
         self._present = functools.lru_cache(maxsize=16)(self._read_present)
         self._incidents = functools.lru_cache(maxsize=16)(self._read_incidents)
         self._core_keys = load.key("cpu/cores")[:, 0]
@@ -71,9 +72,16 @@ class Columns:
         swapped = bits(self._swap_key, np.zeros(1, dtype=np.int64)) % np.uint64(64)
         self._swap = np.where(swapped < 24, swapped.astype(np.float64) * 256 * _PAGE, 0.0)
 
-    def at(self, state: State, tick: int, incidents: tuple[tuple[str, str, str], ...]) -> tuple[Column, ...]:
-        """All columns at one tick of a state. incidents: (server, scenario, root) of the effects there are."""
-        there = self._present(state.up[:, tick].tobytes())
+    def at(
+        self, state: State, tick: int, incidents: tuple[tuple[str, str, str], ...], lost: Collection[str] = ()
+    ) -> tuple[Column, ...]:
+        """All columns at one tick of a state.
+
+        incidents: (server, scenario, root) of the effects there are; lost: servers of which nothing is seen.
+        """
+        up = state.up[:, tick].copy()
+        up[[self._row[name] for name in lost if name in self._row]] = False
+        there = self._present(up.tobytes())
         rows, index = there.rows, there.indexes
         out: list[Column] = []
 
@@ -92,11 +100,13 @@ class Columns:
         add(cat.SERVICE_UP, services.astype(np.float64))
         self._add_requests(add, state.latency_s[rows, tick], count)
         out[-3] = Column(out[-3].index, out[-3].values, self._exemplars(state, tick, there))
-        add(cat.BOOT_TIME, state.boot_s[rows, tick])
+        add(cat.BOOT_TIME, state.boot_s[rows, tick] + state.skew_s[rows, tick])
         add(cat.SERVER_INFO, np.ones(len(rows)))
-        names = {self._servers[row].name for row in rows}
-        if active := tuple(incident for incident in incidents if incident[0] in names):
-            out.append(Column(self._incidents(active), np.ones(len(active))))
+        # of a server that is not seen the truth is still told, but not under its name: it would seem to be there
+        mine = [incident for incident in incidents if incident[0] in self._row]
+        active = dict.fromkeys((name if up[self._row[name]] else "", *of) for name, *of in mine)
+        if active:
+            out.append(Column(self._incidents(tuple(active)), np.ones(len(active))))
         return tuple(out)
 
     def _cores(self, state: State, tick: int, there: _Present) -> Floats:
@@ -173,10 +183,12 @@ class Columns:
         slow = state.latency_s[there.rows, tick] * 2.2
         bucket = np.minimum(np.searchsorted(np.array(c.BOUNDS_S), slow), c.CLASSES - 1)
         trace = bits(self._trace_key[there.rows], np.array([t_ms], dtype=np.int64))
-        t_s = (t_ms - state.tick_ms // 3) / 1000.0
+        t_s = (t_ms - state.tick_ms // 3) / 1000.0 + state.skew_s[there.rows, tick]
         return {
-            row * c.CLASSES + int(place): Exemplar((("trace_id", f"{int(number):016x}"),), round(float(value), 4), t_s)
-            for row, (place, number, value) in enumerate(zip(bucket, trace, slow, strict=True))
+            row * c.CLASSES + int(place): Exemplar(
+                (("trace_id", f"{int(number):016x}"),), round(float(value), 4), float(when)
+            )
+            for row, (place, number, value, when) in enumerate(zip(bucket, trace, slow, t_s, strict=True))
         }
 
     def _read_present(self, up: bytes) -> _Present:
@@ -193,7 +205,7 @@ class Columns:
             two_disks=np.array([i for i, server in enumerate(servers) if server.mount != "/"], dtype=np.int64),
         )
 
-    def _read_incidents(self, active: tuple[tuple[str, str, str], ...]) -> SeriesIndex:
+    def _read_incidents(self, active: tuple[tuple[str, ...], ...]) -> SeriesIndex:
         family = cat.INCIDENT_ACTIVE
         return SeriesIndex(family, family.name, ("server", "scenario", "root"), active)
 

@@ -1,4 +1,4 @@
-"""What a failure does to a server's hidden state: a few primitive effects, each of one kind, value and level."""
+"""What a failure does to a server: a few primitive effects, each of one kind, value and level."""
 
 from __future__ import annotations
 
@@ -29,6 +29,35 @@ class Kind(StrEnum):
     SERVICE_DOWN = "service_down"
     DOWN = "down"
     CRASH = "crash"  # down, and back with counters at 0 and a new boot time
+    CLOCK_SKEW = "clock_skew"  # seconds that the server's clock is ahead
+    SCRAPE_DOWN = "scrape_down"
+    SCRAPE_SLOW = "scrape_slow"  # seconds before the page comes
+    SCRAPE_TRUNCATED = "scrape_truncated"  # percent of the page that never comes
+    SCRAPE_GAP = "scrape_gap"  # part of the scrapes that are missed
+    STUCK = "stuck"  # the page repeats
+    CHURN = "churn"  # network interfaces that come and go
+
+
+SERVED = frozenset(
+    {
+        Kind.CPU_TO,
+        Kind.CPU_TIMES,
+        Kind.DEMAND_TIMES,
+        Kind.LATENCY_TIMES,
+        Kind.LATENCY_TO,
+        Kind.ERRORS,
+        Kind.SERVICE_DOWN,
+    }
+)
+"""The kinds that change which requests are answered, and how fast."""
+
+COUNTED = SERVED | {Kind.DISK_IO_TIMES, Kind.NETWORK_TIMES, Kind.LOSS}
+"""The kinds that leave a trace in counters."""
+
+SILENCING = frozenset(
+    {Kind.DOWN, Kind.CRASH, Kind.SCRAPE_DOWN, Kind.SCRAPE_SLOW, Kind.SCRAPE_TRUNCATED, Kind.SCRAPE_GAP}
+)
+"""The kinds that may keep a server's page from whoever scrapes it."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import itertools
 from collections import Counter
-from collections.abc import Iterator
 
 from exporter.model import Server
 from exporter.simulation.noise import key
@@ -34,16 +33,16 @@ def make_fleet(
     known = roles or shipped_roles()
     numbers: Counter[str] = Counter()
     servers = []
-    for name in itertools.islice(_sequence(known), count):
+    for name in itertools.islice(itertools.cycle(turn(known)), count):
         role = known.roles[name]
         numbers[name] += 1
         servers.append(_server(f"{role.prefix}-{numbers[name]:02d}", name, role, seed, environment))
     return tuple(servers)
 
 
-def _sequence(roles: Roles) -> Iterator[str]:
-    more = [name for name in _MORE if name in roles.roles]
-    return itertools.cycle([*roles.roles, *more])
+def turn(roles: Roles) -> list[str]:
+    """The roles in the order in which servers get them; after the last it begins again."""
+    return [*roles.roles, *(name for name in _MORE if name in roles.roles)]
 
 
 def _server(name: str, role_name: str, role: Role, seed: int, environment: str) -> Server:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, fields
 from typing import Any
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from exporter.simulation import counters as c
 from exporter.simulation.boots import boot_days
-from exporter.simulation.effects import Effect, Kind, drawn, summed, times
+from exporter.simulation.effects import COUNTED, SERVED, Effect, Kind, drawn, summed, times
 from exporter.simulation.gauges import Memory, Space, load_averages, running
 from exporter.simulation.hardware import throttle
 from exporter.simulation.load import MEAN_OF_MEDIAN, Load, Scale
@@ -34,7 +34,7 @@ class State:
     """n servers over m ticks, the first ending at `first_ms + tick_ms`. Gauges have shape (n, m).
 
     counters: shape (n, ALL, m), since boot, whole numbers. loads: shape (3, n, m). boot_s: Unix seconds.
-    latency_s: mean of the tick's requests.
+    latency_s: mean of the tick's requests. skew_s: how far each server's clock is ahead.
     """
 
     first_ms: int
@@ -47,6 +47,7 @@ class State:
     counters: Floats
     latency_s: Floats
     boot_s: Floats
+    skew_s: Floats
     up: NDArray[np.bool_]
     service_up: NDArray[np.bool_]
 
@@ -137,7 +138,7 @@ class Model:
         written = self._space.written(self._counters, day, today[:, :, 1:])
         disk, system_disk = self._space.percent(written, self._counters.written_per_day())
         memory = self._memory.percent(ends) * times(cpu.shape, effects, Kind.MEMORY_TIMES)
-        absent = summed(cpu.shape, effects, Kind.DOWN) + summed(cpu.shape, effects, Kind.CRASH) >= 0.5
+        absent = np.maximum(summed(cpu.shape, effects, Kind.DOWN), summed(cpu.shape, effects, Kind.CRASH)) >= 0.5
         return State(
             first_ms=int(ends[0]) - self.tick_ms,
             tick_ms=self.tick_ms,
@@ -149,6 +150,7 @@ class Model:
             counters=totals,
             latency_s=_mean_latency(gains, median),
             boot_s=np.repeat(self.boot_days(day)[:, None] * (DAY_MS / 1000.0), len(ends), axis=1),
+            skew_s=np.rint(summed(cpu.shape, effects, Kind.CLOCK_SKEW)),
             up=~absent,
             service_up=summed(cpu.shape, effects, Kind.SERVICE_DOWN) < 0.5,
         )
@@ -177,8 +179,8 @@ class Model:
 
         gains: shape (n, ALL, m). median_s: of the latency with the effects, shape (n, m).
         """
-        rows = sorted({effect.row for effect in effects})
-        if not rows:
+        rows = np.array(sorted({effect.row for effect in effects if effect.kind in COUNTED}), dtype=np.int64)
+        if not len(rows):
             return None
         shape = median_s.shape
         demand = times(shape, effects, Kind.DEMAND_TIMES)
@@ -204,7 +206,9 @@ class Model:
         changed[:, c.RX_ERRORS] += lost
         changed[:, c.TX_DROPS] += lost
         extra = np.zeros_like(gains)
-        extra[rows] = (changed - gains[rows]) * _felt(shape, effects)[rows][:, None]
+        extra[rows] = (changed - gains[rows]) * _felt(shape, effects, COUNTED)[rows][:, None]
+        served = _felt(shape, effects, SERVED)[rows][:, None]
+        extra[rows[:, None], [*range(c.CLASSES), c.FAILURES]] *= served
         return extra
 
 
@@ -212,11 +216,12 @@ def _index(first_block: int, blocks: int, per_block: int) -> Indices:
     return np.arange(first_block * per_block, (first_block + blocks) * per_block, dtype=np.int64)
 
 
-def _felt(shape: tuple[int, ...], effects: Sequence[Effect]) -> NDArray[np.bool_]:
-    """Where any effect is felt at all: elsewhere not even rounding may change. Shape (n, m)."""
+def _felt(shape: tuple[int, ...], effects: Sequence[Effect], kinds: Collection[Kind]) -> NDArray[np.bool_]:
+    """Where any effect of these kinds is felt at all: elsewhere not even rounding may change. Shape (n, m)."""
     felt = np.zeros(shape, dtype=np.bool_)
     for effect in effects:
-        felt[effect.row] |= effect.level > 0.0
+        if effect.kind in kinds:
+            felt[effect.row] |= effect.level > 0.0
     return felt
 
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import msgspec
 from msgspec import Meta
 
-from exporter.simulation.documents import DocumentError, convert, parse_yaml
+from exporter.simulation.documents import Document, DocumentError, mistakes
 
 Percent = Annotated[float, Meta(ge=0, le=100)]
 Positive = Annotated[float, Meta(gt=0)]
@@ -90,23 +90,39 @@ class Roles(_Strict, frozen=True):
 
 
 def load_roles(extra: Sequence[str] = (), place: str = "roles") -> Roles:
-    """The shipped roles, with those of further YAML texts added or put in their place. Raises RolesError."""
+    """The shipped roles, with those of further YAML texts added or put in their place.
+
+    Raises RolesError with a line for each mistake.
+    """
     shipped = resources.files("exporter.simulation").joinpath("roles.yaml").read_text(encoding="utf-8")
     try:
-        tree: dict[str, Any] = parse_yaml(shipped, "roles.yaml")
+        tree: dict[str, Any] = Document(shipped, "roles.yaml").tree
         for text in extra:
-            tree = _added(tree, parse_yaml(text, place), place)
-        for name, role in tree["roles"].items():  # one by one, because the checker's path lacks the names
-            convert(role, Role, f"{place}: roles.{name}")
-        return convert(tree, Roles, place)
+            tree = _added(tree, document := Document(text, place))
+        return _checked(tree, document) if extra else msgspec.convert(tree, Roles)
     except DocumentError as err:
-        raise RolesError(str(err)) from None
+        raise RolesError("\n".join(mistake.at(place) for mistake in err.mistakes)) from None
 
 
-def _added(tree: dict[str, Any], more: Any, place: str) -> dict[str, Any]:
+def _checked(tree: dict[str, Any], document: Document) -> Roles:
+    try:
+        return msgspec.convert(tree, Roles)
+    except msgspec.ValidationError as err:
+        path = str(err).partition(": ")[0].split(".")
+        raise DocumentError(document.place, [document.mistake(tuple(path), str(err))]) from None
+
+
+def _added(tree: dict[str, Any], document: Document) -> dict[str, Any]:
+    more = document.tree
     if not isinstance(more, dict):
-        raise DocumentError(f"{place}: must be a mapping with patterns and roles")
+        raise DocumentError(document.place, [document.mistake((), "must be a mapping with patterns and roles")])
+    wrong = list(document.repeated)
     for part, values in more.items():
         if part not in tree or not isinstance(values, dict):
-            raise DocumentError(f"{place}: {part}: must be the mapping patterns or roles")
+            wrong.append(document.mistake((part,), f"{part}: must be the mapping patterns or roles"))
+        elif part == "roles":
+            for name, role in values.items():
+                wrong += [document.mistake(path, text) for path, text in mistakes(role, Role, ("roles", str(name)))]
+    if wrong:
+        raise DocumentError(document.place, wrong)
     return {part: {**tree[part], **more.get(part, {})} for part in tree}

@@ -4,16 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
 
-from exporter.model import Server, Snapshot
+from exporter.model import Column, Server, Snapshot
 from exporter.simulation.aftermath import Aftermath, Surplus
 from exporter.simulation.columns import Columns
 from exporter.simulation.counters import BLOCK_MS, BLOCKS
 from exporter.simulation.fleet import shipped_roles
-from exporter.simulation.incidents import IncidentLog, Plan, Timeline, effects_on
+from exporter.simulation.incidents import IncidentLog
 from exporter.simulation.load import Load
 from exporter.simulation.model import HISTORY_BLOCKS, Model, State
-from exporter.simulation.pattern import Pattern
+from exporter.simulation.pattern import DAY_MS, HOUR_MS, Pattern
+from exporter.simulation.plans import Plan, Timeline, effects_on
 from exporter.simulation.roles import Roles
+from exporter.simulation.scrapes import TIMEOUT_S, scrapes
+from exporter.simulation.seen import Seen
+
+_BEFORE_MS = 6 * HOUR_MS  # what the first tick after a boot still feels
+_LONGEST_MS = 200 * DAY_MS  # of the stretch of time whose incidents are held at once
 
 
 class Simulator:
@@ -36,23 +42,21 @@ class Simulator:
         """Raises ValueError on an empty fleet, a role that is not known or an interval that is not positive."""
         self._roles = roles or shipped_roles()
         _check(fleet, self._roles, interval_ms)
-        self.fleet = tuple(fleet)
-        self._interval_ms = interval_ms
-        self._seed = seed
-        self._log = incidents
-        self._names = [server.name for server in fleet]
+        self._interval_ms, self._seed, self._log = interval_ms, seed, incidents
         profiles = list(self._roles.roles.values())
         self._pattern = Pattern(profiles, self._roles.patterns, timezone, holidays)
-        self._per_block = BLOCK_MS // _tick_ms(interval_ms)
-        load = Load(self.fleet, self._roles, self._pattern, seed)
+        self._zone = timezone, tuple(holidays)
+        self.fleet = tuple(fleet)
+        self._names = [server.name for server in fleet]
+        self._per_block = BLOCK_MS // _tick_ms(self._interval_ms)
+        load = Load(self.fleet, self._roles, self._pattern, self._seed)
         self._columns = Columns(load)
-        self._model = Model(load, self._per_block, seed, lambda ends: [])
-        self._changed = -1
+        self._model = Model(load, self._per_block, self._seed, lambda ends: [])
+        self._seen = Seen(self._columns_of, self._interval_ms)
         self._plans: list[Plan] = []
-        self._timeline = Timeline(())
         self._surplus: dict[int, Surplus] = {}
         self._kept: tuple[int, int, State] | None = None
-        self._follow_incidents()
+        self._follow_plans(0, 0)
 
     def at(self, t_ms: int) -> Snapshot:
         """The fleet at a time. t_ms: Unix ms, not negative."""
@@ -71,14 +75,41 @@ class Simulator:
 
     def _snapshot(self, t_ms: int, blocks: int) -> Snapshot:
         state, tick = self._block_of(t_ms, blocks)
-        return Snapshot(t_ms, self._columns.at(state, tick, self._active(t_ms)))
+        plans = self._timeline.during(t_ms, t_ms)
+        if self._log is None or not plans:
+            return Snapshot(t_ms, self._columns.at(state, tick, ()))
+        timeout_s = min(TIMEOUT_S, self._interval_ms / 1000.0)
+        found = {name: of for name, of in scrapes(plans, t_ms, self._log.seed).items() if name in self._names}
+        silent = [name for name, scrape in found.items() if scrape.lost(timeout_s)]
+        columns = self._columns.at(state, tick, _active(plans), silent)
+        aside = {
+            name: self._columns.at(state, tick, (), [other for other in self._names if other != name])
+            for name in silent
+            if not (found[name].off or found[name].failing)
+        }
+        return Snapshot(t_ms, self._seen.columns(columns, plans, t_ms), aside)
+
+    def _columns_of(self, name: str, t_ms: int) -> tuple[Column, ...]:
+        """What is seen of one server at a time."""
+        server = self.fleet[self._names.index(name)]
+        timezone, holidays = self._zone
+        alone = Simulator(
+            [server],
+            seed=self._seed,
+            interval_ms=self._interval_ms,
+            incidents=self._log,
+            roles=self._roles,
+            timezone=timezone,
+            holidays=holidays,
+        )
+        return alone.at(t_ms).columns
 
     def _block_of(self, t_ms: int, blocks: int) -> tuple[State, int]:
         """A state with this time in it, and the number of its tick."""
-        self._follow_incidents()
         tick = t_ms // self._model.tick_ms - 1
         if tick < 2 * HISTORY_BLOCKS * self._per_block:
             raise ValueError(f"time {t_ms} ms: must be at least five hours after 1970 began")
+        self._follow_incidents(t_ms)
         block = tick // self._per_block
         if self._kept is None or not self._kept[0] <= block < self._kept[1]:
             first = block // blocks * blocks
@@ -95,37 +126,41 @@ class Simulator:
             state.boot_s[row, after] = back_ms / 1000.0
         return state
 
-    def _active(self, t_ms: int) -> tuple[tuple[str, str, str], ...]:
+    def _follow_incidents(self, t_ms: int) -> None:
+        """Make ready for incidents that were injected or cleared since, and for all that matter to this time."""
         if self._log is None:
-            return ()
-        found = {
-            (plan.server, plan.incident.scenario, plan.incident.targets[0])
-            for plan in self._timeline.during(t_ms, t_ms)
-        }
-        return tuple(sorted(found))
-
-    def _follow_incidents(self) -> None:
-        """Make ready for incidents that were injected or cleared since."""
-        if self._log is None:
-            if self._changed < 0:
-                self._changed = 0
-                self._aftermath = Aftermath((), self._names, self._submodel, self._model.tick_ms)
             return
-        if self._log.changed != self._changed:
-            self._changed = self._log.changed
-            self._plans = self._log.plans()
-            self._timeline = Timeline(self._plans)
-            self._model.effects = effects_on(self._plans, self._names)
-            self._model.forget()
-            tick_ms = self._model.tick_ms
-            self._aftermath = Aftermath(self._plans, self._names, self._submodel, tick_ms, self._surplus)
-            self._kept = None
+        day = t_ms // DAY_MS
+        first = int(self._model.boot_days(day - 1).min()) * DAY_MS - _BEFORE_MS
+        last = (day + 1) * DAY_MS + HOUR_MS
+        if self._log.changed == self._changed and self._span[0] <= first and last <= self._span[1]:
+            return
+        if max(last, self._span[1]) - min(first, self._span[0]) <= _LONGEST_MS:
+            first, last = min(first, self._span[0]), max(last, self._span[1])
+        self._follow_plans(first, last)
+
+    def _follow_plans(self, first_ms: int, last_ms: int) -> None:
+        """Hold the plans of a stretch of time."""
+        log = self._log
+        self._changed = -1 if log is None or not last_ms else log.changed
+        self._span = first_ms, last_ms
+        self._plans = [] if log is None or not last_ms else log.plans(first_ms, last_ms)
+        self._timeline = Timeline(self._plans)
+        self._model.effects = effects_on(self._plans, self._names)
+        self._model.forget()
+        self._aftermath = Aftermath(self._plans, self._names, self._submodel, self._model.tick_ms, self._surplus)
+        self._kept = None
 
     def _submodel(self, names: Sequence[str]) -> Model:
         chosen = set(names)
         servers = [server for server in self.fleet if server.name in chosen]
         load = Load(servers, self._roles, self._pattern, self._seed)
         return Model(load, self._per_block, self._seed, effects_on(self._plans, [server.name for server in servers]))
+
+
+def _active(plans: Sequence[Plan]) -> tuple[tuple[str, str, str], ...]:
+    """(server, scenario, root) of the incidents that are felt."""
+    return tuple(sorted({(plan.server, plan.incident.scenario, plan.incident.targets[0]) for plan in plans}))
 
 
 def _tick_ms(interval_ms: int) -> int:

@@ -35,6 +35,10 @@ class Guard:
                 403, "foreign_origin", "without a token, changes may be made from this machine's own pages only"
             )
 
+    async def name(self, request: web.Request) -> str:
+        """Who makes a request, the name of a user or of a token; "" for anybody."""
+        return await self._keyring.knows(request.headers.get("Authorization", ""))
+
     def middleware(self) -> Middleware:
         """Refuses what may not be done, before anything is read or done."""
 

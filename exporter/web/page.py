@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from aiohttp import web
 from isal import igzip
@@ -12,6 +12,7 @@ from isal import igzip
 from exporter.model import Family, MetricType, Snapshot
 from exporter.web.exposition import END, Exposition, Format
 from exporter.web.negotiation import accepts_gzip, page_format
+from exporter.web.scrape_faults import PageFaults, all_well, faulty
 
 _INLINE_SERIES = 20_000  # below this a render takes about as long as the way to a thread and back
 _LEVEL = 1  # of igzip: a tenth larger than level 2, twice as fast
@@ -51,11 +52,13 @@ class Page:
         telemetry: Telemetry,
         now: Callable[[], float],
         max_age_s: float = 15.0,
+        faults: PageFaults = all_well,
     ) -> None:
         self._latest = latest
         self._telemetry = telemetry
         self._now = now
         self._max_age_s = max_age_s
+        self._faults = faults
         self._exposition = Exposition()
         self._tick = _Tick(None, 0.0)
         self._stats = PageStats(0, 0.0, 0)
@@ -68,8 +71,11 @@ class Page:
         """Where it is served."""
         return [web.get("/metrics", self.get), web.get("/api/prometheus/metrics", self.get)]
 
-    async def get(self, request: web.Request) -> web.Response:
-        """The page as the client wants it. 503 before the first tick and for servers that are silent."""
+    async def get(self, request: web.Request) -> web.StreamResponse:
+        """The page as the client wants it. 503 before the first tick and for servers that are silent.
+
+        The page of a single server comes as the failures of that server let it.
+        """
         snapshot = self._latest()
         if snapshot is None:
             return web.Response(status=503, text="no samples yet: the first tick is still to come\n")
@@ -79,6 +85,15 @@ class Page:
         names = request.query.getall("name[]", [])
         if not servers and not names:
             return _response(await self.whole(snapshot, page, gzipped), page, gzipped)
+        fault = self._faults(servers[0], snapshot.t_ms) if len(servers) == 1 else None
+        if fault is None:
+            return await self._of_some(snapshot, page, gzipped, servers, names)
+        own = replace(snapshot, columns=snapshot.aside.get(servers[0], snapshot.columns))
+        return await faulty(request, fault, lambda: self._of_some(own, page, gzipped, servers, names))
+
+    async def _of_some(
+        self, snapshot: Snapshot, page: Format, gzipped: bool, servers: Sequence[str], names: Sequence[str]
+    ) -> web.Response:
         if silent := sorted(set(servers) - self._exposition.servers(snapshot)):
             return web.Response(status=503, text=f"no samples from server {', '.join(silent)}\n")
         body = await self._off_loop(snapshot, self._some, snapshot, page, gzipped, servers or None, names)

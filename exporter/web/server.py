@@ -15,6 +15,7 @@ from exporter.model import Queryable
 from exporter.schedule import Timer
 from exporter.web.alerter import Alerter
 from exporter.web.alerts import Alerts
+from exporter.web.audit import Audit
 from exporter.web.auth import Guard
 from exporter.web.body import FORM_BYTES
 from exporter.web.channels import Channels
@@ -29,6 +30,7 @@ from exporter.web.prometheus_query import Engine, Query
 from exporter.web.prometheus_status import Status
 from exporter.web.remote_write import Ingest, RemoteWrite
 from exporter.web.result_cache import ResultCache, ResultCacheStats
+from exporter.web.scrape_faults import PageFaults, all_well
 from exporter.web.silences import SilenceRoutes
 from exporter.web.stream import Hub, StreamStats
 from exporter.web.system import Check, System
@@ -51,10 +53,11 @@ class Parts:
     """What the web room is made of. Times in Unix seconds.
 
     telemetry: the process's own families as a page of the given format. analysis: the latest report, None before
-    the first. failures: None where nothing is simulated. inventory: JSON-able servers, each with `id`; None: those
-    seen in snapshots. ingest: keeps what comes by remote write; None: nothing does. local: whether it listens on
-    loopback only. revision: differs once samples of the past may read otherwise than before, or could not all be read;
-    what `ingest` and ticks bring aside. query_threads: for range queries, and as many for everything else.
+    the first. failures: None where nothing is simulated. page_fault: how the page of a single server comes.
+    inventory: JSON-able servers, each with `id`; None: those seen in snapshots. ingest: keeps what comes by remote
+    write; None: nothing does. local: whether it listens on loopback only. revision: differs once samples of the past
+    may read otherwise than before, or could not all be read; what `ingest` and ticks bring aside. query_threads: for
+    range queries, and as many for everything else.
     """
 
     live: Live
@@ -69,6 +72,7 @@ class Parts:
     access: Access = field(default_factory=Access)
     analysis: Callable[[], Mapping[str, object] | None] = _nothing_simulated
     failures: Failures | None = None
+    page_fault: PageFaults = all_well
     ingest: Ingest | None = None
     revision: Callable[[], object] = _never_changes
     inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
@@ -116,7 +120,7 @@ def build(parts: Parts) -> Web:
     )
     alerter = Alerter(parts.alerter_url)
     alerts = Alerts(alerter, parts.monotonic, parts.now)
-    page = Page(parts.live.snapshot, parts.telemetry, parts.monotonic, parts.interval_s)
+    page = Page(parts.live.snapshot, parts.telemetry, parts.monotonic, parts.interval_s, parts.page_fault)
     system = System(
         parts.live.fleet,
         parts.timers,
@@ -130,6 +134,7 @@ def build(parts: Parts) -> Web:
     hub = _hub(parts, alerts, system)
     if (inventory := parts.inventory) is not None:
         parts.live.expect(lambda: {str(of["id"]): (_text(of, "role"), _text(of, "environment")) for of in inventory()})
+    guard = Guard(parts.access, local=parts.local, verify=parts.verify)
     rooms = (
         page,
         Query(
@@ -160,13 +165,13 @@ def build(parts: Parts) -> Web:
             version=parts.version,
             now=parts.now,
         ),
-        Control(parts.failures, system.server_ids, lambda: uuid.uuid4().hex[:12], parts.now),
+        audit := Audit(parts.now, guard.name),
+        Control(parts.failures, system.server_ids, lambda: uuid.uuid4().hex[:12], parts.now, audit),
         SilenceRoutes(alerter, alerts.refresh),
         system,
         hub,
         Dashboard(STATIC),
     )
-    guard = Guard(parts.access, local=parts.local, verify=parts.verify)
     application = web.Application(middlewares=[guard.middleware(), errors], client_max_size=FORM_BYTES)
     for room in rooms:
         application.router.add_routes(room.routes())

@@ -20,8 +20,8 @@ USER = {"Authorization": encode_basic_auth("alice", "secret")}
 STRANGER = {"Authorization": encode_basic_auth("alice", "guess")}
 BEARER = {"Authorization": f"Bearer {TOKEN}"}
 ELSEWHERE = {"Origin": "https://elsewhere.example"}
-OPEN, TOKENS = Access(), Access(tokens=frozenset({TOKEN}))
-USERS = Access(users={"alice": "$2y$secret"}, tokens=frozenset({TOKEN}))
+OPEN, TOKENS = Access(), Access(tokens={"ci": TOKEN})
+USERS = Access(users={"alice": "$2y$secret"}, tokens={"ci": TOKEN})
 
 
 async def status(rights: Access, method: str, path: str, headers: Mapping[str, str]) -> int:

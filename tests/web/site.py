@@ -62,8 +62,9 @@ class Broken:
     def __init__(self) -> None:
         self.failures: dict[str, Injection] = {}
 
-    def types(self) -> Mapping[str, str]:
-        return {"cpu_spike": "CPU goes up.", "disk_fill": "A disk fills up."}
+    def types(self) -> Sequence[Mapping[str, object]]:
+        known = {"cpu_spike": "CPU goes up.", "disk_fill": "A disk fills up."}
+        return [{"type": name, "description": text} for name, text in known.items()]
 
     def active(self) -> Sequence[Mapping[str, object]]:
         return [self._shown(injection) for injection in self.failures.values()]
@@ -76,14 +77,16 @@ class Broken:
             "targets": list(injection.targets),
             "intensity": injection.intensity,
             "start": start,
-            "end": start + injection.duration_s,
+            "end": start + (injection.duration_s or injection.ttl_s or 600.0),
         }
 
-    def inject(self, injection: Injection) -> Mapping[str, object]:
-        return self._shown(self.failures.setdefault(injection.id, injection))
+    def inject(self, injection: Injection) -> tuple[Mapping[str, object], bool]:
+        new = injection.id not in self.failures
+        return self._shown(self.failures.setdefault(injection.id, injection)), new
 
-    def clear(self, failure_id: str) -> bool:
-        return self.failures.pop(failure_id, None) is not None
+    def clear(self, failure_id: str) -> Mapping[str, object] | None:
+        cleared = self.failures.pop(failure_id, None)
+        return None if cleared is None else self._shown(cleared)
 
     def truth(self, start_s: float, end_s: float) -> Sequence[Mapping[str, object]]:
         return [failure for failure in self.active() if start_s <= T0_MS / 1000 <= end_s]

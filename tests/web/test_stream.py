@@ -316,7 +316,7 @@ async def test_of_a_large_fleet_the_worst_servers_are_told_and_how_many_are_left
 
 
 async def test_where_users_are_needed_the_stream_needs_one_too() -> None:
-    access = Access(users={"ana": "hash"}, tokens=frozenset({"t0k"}))
+    access = Access(users={"ana": "hash"}, tokens={"ci": "t0k"})
     async with site(access=access, verify=lambda password, _: password == "pw") as client:
         with pytest.raises(WSServerHandshakeError, match="401"):
             await client.ws_connect("/ws")
