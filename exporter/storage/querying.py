@@ -20,7 +20,7 @@ from exporter.storage.growing import Group
 from exporter.storage.layout import IMPORTED, IMPORTED_PART, RAW, window_of
 from exporter.storage.merging import Piece, Roster, merged
 from exporter.storage.plan import Stretch, stretches, widths_ms
-from exporter.storage.reading import Reader, groups_of
+from exporter.storage.reading import Holds, Reader, groups_of
 from exporter.storage.segment import Segment
 from exporter.storage.stats import Limits
 from exporter.storage.store import BlockKey, Log, Store, StoreError
@@ -112,15 +112,19 @@ class Querier:
         self, metric: str, matchers: Sequence[Matcher], time: tuple[int, int, int], wanted: Wanted
     ) -> list[SeriesSet]:
         value, *beside = _COLUMNS[wanted]
+        roster = self._roster(matchers)
+
+        def holds(runs: tuple[Run, ...]) -> bool:
+            return roster.of(runs) is not None
+
         while True:
             with self._lock:
                 version = self._catalog.version
                 plan = self._plan(metric, *time)
-            pieces = [piece for stretch in plan for piece in self._stretch(metric, stretch, (value, *beside))]
+            pieces = [piece for stretch in plan for piece in self._stretch(metric, stretch, (value, *beside), holds)]
             with self._lock:
                 if version == self._catalog.version:
                     break
-        roster = self._roster(matchers)
         if all(stretch.tier is RAW for stretch in plan):
             return merged(pieces, roster, time[0], time[1])
         found = merged(pieces, roster, -_EVER, _EVER)
@@ -134,32 +138,33 @@ class Querier:
         edges_ms = {tier: newest_ms - kept_ms for tier, kept_ms in self._limits.retentions_ms.items()}
         return stretches(self._catalog.reaches(metric), edges_ms, start_ms, end_ms, before)
 
-    def _stretch(self, metric: str, stretch: Stretch, names: tuple[str, ...]) -> list[Piece]:
+    def _stretch(self, metric: str, stretch: Stretch, names: tuple[str, ...], holds: Holds) -> list[Piece]:
         """A metric's blocks and logs of a stretch, cut to it where others follow or precede."""
         if stretch.tier is RAW:
-            return [_raw(piece, stretch, names) for piece in self._pieces(metric, stretch.start_ms, stretch.end_ms)]
+            found = self._pieces(metric, stretch.start_ms, stretch.end_ms, holds)
+            return [_raw(piece, stretch, names) for piece in found]
         with self._lock:
             keys = self._catalog.blocks(metric, stretch.start_ms, stretch.end_ms, stretch.tier)
-        found = self._reached(lambda: self._reader.columns(keys, names), dict[BlockKey, Block]())
-        return [_aggregated(found[key], stretch, names) for key in keys if key in found]
+        blocks = self._reached(lambda: self._reader.columns(keys, names, holds), dict[BlockKey, Block]())
+        return [_aggregated(blocks[key], stretch, names) for key in keys if key in blocks]
 
-    def _pieces(self, metric: str, start_ms: int, end_ms: int) -> list[Piece]:
-        """A metric's raw blocks and logs in a range."""
+    def _pieces(self, metric: str, start_ms: int, end_ms: int, holds: Holds) -> list[Piece]:
+        """A metric's raw blocks and logs in a range, but for blocks in which there is none of the series."""
         with self._lock:
             keys = self._catalog.blocks(metric, start_ms, end_ms)
             logs: _Logs = [
                 (name, None if growing is None else groups_of(growing, start_ms, end_ms))
                 for name, growing in self._catalog.logs(metric, start_ms, end_ms).items()
             ]
-        found = self._sealed(keys)
+        found = self._sealed(keys, holds)
         pieces = [Piece(found[key], key.part >= IMPORTED_PART) for key in keys if key in found]
         for name, groups in logs:
             pieces += [Piece(block, name.lane == IMPORTED) for block in self._log_blocks(name, groups)]
         return pieces
 
-    def _sealed(self, keys: Sequence[BlockKey]) -> Mapping[BlockKey, Block]:
-        found = self._reached(lambda: self._reader.sealed(keys), None)
-        return self._reader.sealed(self._reader.in_memory(keys)) if found is None else found
+    def _sealed(self, keys: Sequence[BlockKey], holds: Holds) -> Mapping[BlockKey, Block]:
+        found = self._reached(lambda: self._reader.sealed(keys, holds), None)
+        return self._reader.sealed(self._reader.in_memory(keys), holds) if found is None else found
 
     def _log_blocks(self, name: Log, groups: list[tuple[Group, bytes | None]] | None) -> list[Block]:
         if groups is None:

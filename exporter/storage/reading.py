@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
+from typing import TypeAlias
 
 from exporter.storage import block as blocks
 from exporter.storage import segment as segments
@@ -17,6 +18,13 @@ from exporter.storage.segment import Segment
 from exporter.storage.store import BlockKey, Log, Store, StoreError
 
 _BATCH = 200
+
+Holds: TypeAlias = Callable[[tuple[Run, ...]], bool]
+"""Whether any of these series is asked for."""
+
+
+def _any(_runs: tuple[Run, ...]) -> bool:
+    return True
 
 
 class Decoded:
@@ -115,9 +123,10 @@ class Reader:
         """Those of the blocks that can be had without the store."""
         return [key for key in keys if self.cache.get(key) or self._packed.get(key)]
 
-    def sealed(self, keys: Sequence[BlockKey]) -> dict[BlockKey, Block]:
-        """Blocks by their keys; those not there are left out."""
+    def sealed(self, keys: Sequence[BlockKey], holds: Holds = _any) -> dict[BlockKey, Block]:
+        """Blocks by their keys; those not there are left out, and those whose series nobody asks for."""
         seen = self._changes
+        keys = self._held(keys, holds)
         found: dict[BlockKey, Block] = {}
         packed: dict[BlockKey, bytes] = {}
         for key in keys:
@@ -129,21 +138,36 @@ class Reader:
         if wanted:
             read = zip(wanted, self._asked().read_blocks(wanted), strict=True)
             packed.update((key, data) for key, data in read if data is not None)
-        for key, data in packed.items():
-            self._unpack(key, data, found, seen)
+        for key in self._read_held(packed, holds, seen):
+            self._unpack(key, packed[key], found, seen)
         return found
 
-    def columns(self, keys: Sequence[BlockKey], names: tuple[str, ...]) -> dict[BlockKey, Block]:
-        """Blocks with these of their columns only; those not there are left out."""
+    def _held(self, keys: Sequence[BlockKey], holds: Holds) -> list[BlockKey]:
+        """Without those that are known to have none of the series."""
+        return [key for key in keys if (runs := self._runs.get(key)) is None or holds(runs)]
+
+    def _read_held(self, packed: Mapping[BlockKey, bytes], holds: Holds, seen: int) -> list[BlockKey]:
+        """Those that have any of the series, as their bytes say; what each has is known from now on."""
+        unknown = {key: data for key, data in packed.items() if key not in self._runs}
+        read: dict[BlockKey, tuple[Run, ...]] = {}
+        for key, data in unknown.items():
+            self._read_runs(key, data, read)
+        self._note_runs(read, seen)
+        return [key for key in packed if key not in unknown or (key in read and holds(read[key]))]
+
+    def columns(self, keys: Sequence[BlockKey], names: tuple[str, ...], holds: Holds = _any) -> dict[BlockKey, Block]:
+        """As `sealed`, the blocks with these of their columns only."""
         seen = self._changes
+        keys = self._held(keys, holds)
         kept = {key: self.cache.get((key, names)) for key in keys}
         found = {key: decoded.blocks[0] for key, decoded in kept.items() if decoded is not None}
         wanted = [key for key in keys if key not in found]
         for begin in range(0, len(wanted), _BATCH):
             some = wanted[begin : begin + _BATCH]
-            for key, data in zip(some, self._asked().read_blocks(some), strict=True):
-                if data is not None:
-                    self._unpack_columns(key, data, names, found, seen)
+            read = zip(some, self._asked().read_blocks(some), strict=True)
+            packed = {key: data for key, data in read if data is not None}
+            for key in self._read_held(packed, holds, seen):
+                self._unpack_columns(key, packed[key], names, found, seen)
         return found
 
     def _unpack_columns(

@@ -347,3 +347,22 @@ def test_a_metric_of_more_series_than_a_log_holds_is_kept_in_parts(opened: Open)
         assert np.array_equal(found.values, values[:480].T)
         assert database.settle()
     assert database.stats().blocks == 10
+
+
+def test_blocks_in_which_there_is_none_of_the_series_are_not_decoded(opened: Open) -> None:
+    count = 5_000
+    where = SeriesIndex(CPU, CPU.name, ("server",), tuple((f"s{i}",) for i in range(count)))
+    values = np.round(np.random.default_rng(7).uniform(0, 100, (481, count)), 1)
+    database = opened("memory:", limits=Limits(cache_bytes=1 << 30))
+    for tick, row in enumerate(values):
+        database.append(Snapshot(START_MS + tick * STEP_MS, (Column(where, row),)))
+    assert database.settle()
+    before = database.stats()
+    assert before.blocks == 10
+    only = (*named(CPU.name), Matcher(MatchType.EQUAL, "server", "s4321"))
+    for _ in range(2):
+        (found,) = database.select(only, START_MS, START_MS + 479 * STEP_MS)
+        assert found.labels == [where.labels(4321)]
+        assert np.array_equal(found.values[0], values[:480, 4321])
+        after = database.stats()
+        assert after.cache_bytes - before.cache_bytes < 480 * 1_100 * 8 < 480 * count * 8 / 4
