@@ -63,6 +63,7 @@ _COMMANDS: dict[str, Command] = {
     "export": Command(transfer.EXPORT_HELP, transfer.export, transfer.add_export_flags),
     "import": Command(transfer.IMPORT_HELP, transfer.import_, transfer.add_import_flags),
     "backfill": Command(transfer.BACKFILL_HELP, transfer.backfill, transfer.add_backfill_flags),
+    "stats": Command(transfer.STATS_HELP, transfer.stats, transfer.add_stats_flags),
     "check-config": Command("check flags, environment and configuration file, and stop", _check_config),
 }
 

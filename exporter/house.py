@@ -115,6 +115,7 @@ class House:
     def readings(self) -> Iterator[Read]:
         """What the rooms say about themselves."""
         yield readings.storage(self.database.stats)
+        yield readings.tiers(self.database.kept)
         yield readings.analysis(self.analyst.stats)
         if self.source.inventory is not None:
             yield readings.inventory(self.source.inventory.stats)
@@ -142,6 +143,8 @@ class House:
             access=access,
             analysis=self.analyst.report,
             ingest=self.database.ingest,
+            kept=lambda: [each.entry() for each in self.database.kept()],
+            longest_kept_ms=max(self.config.retention.by_tier_ms().values()),
             revision=lambda: self.database.revision,
             failures=failures,
             page_fault=failures.page_fault if failures is not None else all_well,

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from prometheus_client.core import Metric
+from prometheus_client.core import GaugeMetricFamily, Metric
 
 from exporter.analysis.analyst import AnalysisStats
+from exporter.storage.census import Kept, tiers_of
 from exporter.storage.stats import Stats
-from exporter.telemetry import Read, counter, gauge
+from exporter.telemetry import Read, counter, gauge, labelled
 from exporter.web.server import WebStats
 
 if TYPE_CHECKING:
@@ -46,6 +47,25 @@ def storage(read: Callable[[], Stats]) -> Read:
             "Largest change left out under compression.threshold_percent.",
             now.largest_error_percent,
         )
+
+    return metrics
+
+
+def tiers(read: Callable[[], Sequence[Kept]]) -> Read:
+    """What the tiers of retention keep."""
+
+    def metrics() -> Iterator[Metric]:
+        found = tiers_of(read())
+        gauges: tuple[tuple[str, str, Callable[[Kept], float]], ...] = (
+            ("series", "Series that a tier has samples of.", lambda each: each.series),
+            ("samples", "Samples in a tier; aggregates in those of a width.", lambda each: each.samples),
+            ("bytes", "Bytes of a tier's compressed samples.", lambda each: each.bytes),
+            ("oldest_timestamp_seconds", "Time of a tier's oldest sample.", lambda each: each.oldest_ms / 1000),
+            ("newest_timestamp_seconds", "Time of a tier's newest sample.", lambda each: each.newest_ms / 1000),
+        )
+        for name, text, value in gauges:
+            rows = [(each.tier, value(each)) for each in found]
+            yield labelled(GaugeMetricFamily, f"storage_tier_{name}", text, "tier", rows)
 
     return metrics
 

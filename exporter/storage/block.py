@@ -97,15 +97,32 @@ def runs_of(data: bytes) -> tuple[Run, ...]:
         raise Damaged(str(err)) from err
 
 
+@dataclass(frozen=True, slots=True)
+class Summary:
+    """How much a block holds: bytes, series, samples or aggregates, and from when to when."""
+
+    size: int
+    runs: tuple[Run, ...]
+    samples: int
+    first_ms: int
+    last_ms: int
+
+
+def summary(data: bytes) -> Summary:
+    """What a block holds, without decoding its columns. Raises Damaged."""
+    _check(data)
+    try:
+        runs, t_ms, present, _ = _frame(data)
+    except (ValueError, RuntimeError, struct.error, zlib.error, IndexError) as err:
+        raise Damaged(f"{type(err).__name__}: {err}") from err
+    samples = sum(run.count for run in runs) * len(t_ms) if present is None else int(np.count_nonzero(present))
+    first_ms, last_ms = (int(t_ms[0]), int(t_ms[-1])) if len(t_ms) else (0, 0)
+    return Summary(len(data), runs, samples, first_ms, last_ms)
+
+
 def _decode(data: bytes, wanted: Collection[str] | None) -> Block:
-    runs, at = read_runs(data, 5)
-    t_ms, at = _read_axis(data, at)
+    runs, t_ms, present, at = _frame(data)
     shape = (sum(run.count for run in runs), len(t_ms))
-    packed, at = _read_sized(data, at)
-    present = None
-    if packed:
-        flags = np.frombuffer(zlib.decompress(packed), np.uint8)
-        present = np.unpackbits(flags, count=shape[0] * shape[1]).view(np.bool_).reshape(shape)
     count, at = read_varint(data, at)
     found = {}
     for _ in range(count):
@@ -115,6 +132,18 @@ def _decode(data: bytes, wanted: Collection[str] | None) -> Block:
         if wanted is None or name in wanted:
             found[name] = columns.decode(column, shape)
     return Block(runs, t_ms, found, present)
+
+
+def _frame(data: bytes) -> tuple[tuple[Run, ...], Times, Mask | None, int]:
+    """What stands before the columns, and where they begin."""
+    runs, at = read_runs(data, 5)
+    t_ms, at = _read_axis(data, at)
+    shape = (sum(run.count for run in runs), len(t_ms))
+    packed, at = _read_sized(data, at)
+    if not packed:
+        return runs, t_ms, None, at
+    flags = np.frombuffer(zlib.decompress(packed), np.uint8)
+    return runs, t_ms, np.unpackbits(flags, count=shape[0] * shape[1]).view(np.bool_).reshape(shape), at
 
 
 def _append_axis(out: bytearray, t_ms: Times) -> None:

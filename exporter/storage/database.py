@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import secrets
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import RLock
 
 from exporter.model import Family, Labels, Matcher, SeriesSet, Snapshot, Wanted
+from exporter.storage import census
 from exporter.storage.cache import ByteCache
 from exporter.storage.catalog import Catalog
+from exporter.storage.census import Kept
 from exporter.storage.growing import GrowingLog
 from exporter.storage.head import Head
 from exporter.storage.imports import Imports
@@ -27,6 +29,7 @@ log = logging.getLogger("exporter.storage")
 
 _RAW_BYTES = 16  # a time and a value, 8 bytes each
 _EVER = 2**62
+_SURVEYED = 200
 _REACHING = 2  # aggregates from before a range: a rate needs two
 
 
@@ -238,6 +241,37 @@ class Database:
                 torn_logs=self._upkeep.torn,
                 largest_error_percent=self._dead_band.largest_percent,
             )
+
+    def kept(self) -> list[Kept]:
+        """How much is kept of what, by tier and family: as of the last sealing, and what has come since.
+
+        The last log of an earlier run counts once it is sealed.
+        """
+        with self._lock:
+            sums = {place: own.copy() for place, own in self._upkeep.sums.items()}
+            for growing in self._catalog.growing():
+                census.add_growing(sums, growing)
+        return census.kept(sums, self._querier.segment)
+
+    def survey(self, told: Callable[[int, int], None]) -> list[Kept]:
+        """As `kept`, from all that is in the store now. `told` hears of (blocks read, all of them).
+
+        For a process that does not tend the store. Raises StoreError.
+        """
+        waiting = self._upkeep.uncounted()
+        for begin in range(0, len(waiting), _SURVEYED):
+            told(begin, len(waiting))
+            self._upkeep.survey(waiting[begin : begin + _SURVEYED])
+        self._upkeep.count()
+        with self._lock:
+            logs = list(self._catalog.stored_logs())
+        for log in logs:
+            census.add_stored(self._upkeep.sums, log, len(self._store.read(log)), self._reader.stored(log, keep=False))
+        return self.kept()
+
+    def stored_bytes(self) -> int:
+        """What the store takes now. Raises StoreError."""
+        return self._store.size()
 
     def _pending(self) -> int:
         with self._lock:

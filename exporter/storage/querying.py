@@ -89,7 +89,7 @@ class Querier:
             unknown = self._catalog.metrics() - known.keys()
         for metric in unknown:
             for run in itertools.chain.from_iterable(self._runs(metric, -_EVER, _EVER)):
-                segment = self._segment(run.segment)
+                segment = self.segment(run.segment)
                 if segment is not None:
                     known[metric] = segment.index.family
         return {family.name: family for family in known.values()}
@@ -101,9 +101,10 @@ class Querier:
         return sorted(name for name in names if all(matcher.matches(name) for matcher in wanted))
 
     def _roster(self, matchers: Sequence[Matcher]) -> Roster:
-        return Roster(self._segment, lambda segment: segment.matching(matchers))
+        return Roster(self.segment, lambda segment: segment.matching(matchers))
 
-    def _segment(self, digest: bytes) -> Segment | None:
+    def segment(self, digest: bytes) -> Segment | None:
+        """A segment, None where it cannot be had."""
         return self._reached(lambda: self._reader.segment(digest), None)
 
     # -- samples

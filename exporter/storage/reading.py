@@ -8,7 +8,7 @@ from typing import TypeAlias
 
 from exporter.storage import block as blocks
 from exporter.storage import segment as segments
-from exporter.storage.block import Block
+from exporter.storage.block import Block, Summary
 from exporter.storage.cache import ByteCache
 from exporter.storage.frame import Damaged, Run
 from exporter.storage.groups import OpenGroup, read_log
@@ -200,6 +200,16 @@ class Reader:
                     self._read_runs(key, data, read)
         self._note_runs(read, seen)
         return {*found.values(), *read.values()}
+
+    def summaries(self, keys: Sequence[BlockKey]) -> dict[BlockKey, Summary]:
+        """What blocks hold; an empty summary for those not there."""
+        found: dict[BlockKey, Summary] = {}
+        for key, data in zip(keys, self._asked().read_blocks(keys), strict=True):
+            try:
+                found[key] = Summary(0, (), 0, 0, 0) if data is None else blocks.summary(data)
+            except Damaged as err:
+                self._report(key, str(err), data or b"")
+        return found
 
     def _read_runs(self, key: BlockKey, data: bytes, read: dict[BlockKey, tuple[Run, ...]]) -> None:
         try:

@@ -9,6 +9,7 @@ from threading import RLock
 from exporter.storage import block as blocks
 from exporter.storage.block import Block
 from exporter.storage.catalog import Catalog
+from exporter.storage.census import Census, Sums
 from exporter.storage.growing import GrowingLog
 from exporter.storage.layout import DAY_MS, IMPORTED, LOG_MS, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
 from exporter.storage.reading import Reader
@@ -18,6 +19,8 @@ from exporter.storage.store import Append, BlockKey, Log, Sealing, Store
 from exporter.storage.tiering import Span, Tiering, due
 
 log = logging.getLogger("exporter.storage")
+
+_SURVEYED = 100  # blocks read at a time to count them
 
 Name = tuple[object, ...]
 
@@ -47,6 +50,8 @@ class Upkeep:
         self.stored_bytes = 0
         self.aside: dict[Name, bytes] = {}
         self.expire_at: int | None = None
+        self.sums: Sums = {}
+        self._census = Census()
         self._store = store
         self._reader = reader
         self._catalog = catalog
@@ -64,7 +69,9 @@ class Upkeep:
         """One piece of work, the most urgent first; whether there was one."""
         if self._send() or self._set_aside():
             return True
-        return self._tends and (self._expire() or self._seal_one() or self._make_tier() or self._measure())
+        return self._tends and (
+            self._expire() or self._seal_one() or self._make_tier() or self._survey() or self._measure()
+        )
 
     @property
     def busy(self) -> bool:
@@ -189,6 +196,8 @@ class Upkeep:
             self._catalog.remove(gone, logs)
             self._reader.forget([*gone, *logs])
             self._reader.hold(made)
+        for key, data in made.items():
+            self._census.note(key, blocks.summary(data))
 
     # -- tiers
 
@@ -285,9 +294,37 @@ class Upkeep:
         longest_ms = max(self._limits.retentions_ms.values())
         return window_of(name.start_ms) + WINDOW_MS <= now_ms - longest_ms
 
+    def _survey(self) -> bool:
+        """Count some blocks that have not been counted: those of earlier runs, and of other processes."""
+        if not self._unmeasured:
+            return False
+        with self._lock:
+            keys = self._census.unknown(self._catalog.all_blocks(), _SURVEYED)
+        if keys:
+            self.survey(keys)
+        return bool(keys)
+
+    def survey(self, keys: Sequence[BlockKey]) -> None:
+        """Count these blocks. What is damaged is reported; what is not there counts as empty."""
+        for key, found in self._reader.summaries(keys).items():
+            self._census.note(key, found)
+
+    def uncounted(self) -> list[BlockKey]:
+        """All blocks that have not been counted."""
+        with self._lock:
+            keys = list(self._catalog.all_blocks())
+        return self._census.unknown(keys, len(keys))
+
+    def count(self) -> None:
+        """Add up what is counted."""
+        with self._lock:
+            self._census.keep_only(self._catalog.all_blocks())
+        self.sums = self._census.by_metric()
+
     def _measure(self) -> bool:
         """When all is sealed: give freed space back, and see what is left."""
         if self._unmeasured:
+            self.count()
             self._store.compact()
             self.stored_bytes = self._store.size()
             self._unmeasured = False

@@ -1,4 +1,4 @@
-"""The commands `export`, `import` and `backfill`: their flags, and the rooms they need put together."""
+"""The commands `export`, `import`, `backfill` and `stats`: their flags, and the rooms they need put together."""
 
 from __future__ import annotations
 
@@ -45,6 +45,17 @@ BACKFILL_HELP = """make the simulated fleet's past
 The ticks that would have been are kept up to now, or up to the first tick that the store has already: an exporter that
 starts afterwards goes on without a seam, and nothing is doubled. Gaps after the first kept tick stay gaps.
 While an exporter runs on the store, it is refused: stop the exporter first."""
+
+
+STATS_HELP = """tell how much is kept of what
+
+Series, samples and bytes by tier and family, against the same number of samples at 16 bytes each. A sample of the tiers
+1m, 5m and 1h is an aggregate with all its columns. It reads the whole store and may run beside a running exporter."""
+
+
+def add_stats_flags(parser: argparse.ArgumentParser) -> None:
+    """What `stats` may be given."""
+    parser.add_argument("--json", action="store_true", help="write JSON instead of a table")
 
 
 def add_export_flags(parser: argparse.ArgumentParser) -> None:
@@ -130,6 +141,22 @@ def backfill(config: Config, flags: argparse.Namespace) -> None:
         _settle(database, now_ms)
     progress.end()
     _say(f"{count:,} ticks with {samples:,} samples backfilled.")
+
+
+def stats(config: Config, flags: argparse.Namespace) -> None:
+    """Writes how much is kept. Raises Unusable."""
+    from exporter.storage.store import StoreError
+    from exporter.transfer.counting import as_json, as_table
+
+    progress = Progress(sys.stderr, time.monotonic)
+    with _database(config, tends=False) as database:
+        try:
+            kept = database.survey(lambda done, whole: progress.tell("read", done, whole))
+        except StoreError as err:
+            raise Unusable(f"storage.url: {err}") from None
+        stored = database.stored_bytes()
+    progress.end()
+    print(as_json(kept, stored) if flags.json else as_table(kept, stored))
 
 
 def _past(database: Database, simulator: Simulator, start_ms: int, end_ms: int) -> Iterator[Snapshot]:

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import socket
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 
 import orjson
 from aiohttp import web
 
 from exporter.catalogue import JUDGEMENTS
+from exporter.duration import format_duration
 from exporter.model import METRIC_NAME, Snapshot
 from exporter.promql.gotext import quote
 from exporter.web.alerter import Alerter, AlerterAway
@@ -37,6 +39,8 @@ class Status:
         version: str,
         started: float,
         interval_s: float,
+        kept: Callable[[], Sequence[Mapping[str, object]]],
+        longest_kept_ms: int,
         now: Callable[[], float],
     ) -> None:
         self._latest = latest
@@ -44,6 +48,8 @@ class Status:
         self._version = version
         self._started = started
         self._interval = f"{interval_s:g}s"
+        self._kept = kept
+        self._retention = format_duration(longest_kept_ms)
         self._now = now
 
     def routes(self) -> list[web.RouteDef]:
@@ -120,13 +126,14 @@ class Status:
                 "GOMEMLIMIT": 0,
                 "GOGC": "",
                 "GODEBUG": "",
-                "storageRetention": "1y",
+                "storageRetention": self._retention,
             }
         )
 
     async def tsdb(self, _request: web.Request, form: Form) -> Reply:
-        """How many series the latest tick had, by name and by label."""
+        """How many series the latest tick had, by name and by label; and, our own, `storage`: what each tier keeps."""
         most = limit(form) or 10
+        kept = await asyncio.to_thread(self._kept)
         snapshot = self._latest()
         names: Counter[str] = Counter()
         pairs: Counter[str] = Counter()
@@ -156,6 +163,7 @@ class Status:
                 "labelValueCountByLabelName": _most(sizes, most),
                 "memoryInBytesByLabelName": _most(weights, most),
                 "seriesCountByLabelValuePair": _most(pairs, most),
+                "storage": kept,
             }
         )
 

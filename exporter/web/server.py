@@ -56,8 +56,9 @@ class Parts:
     the first. failures: None where nothing is simulated. page_fault: how the page of a single server comes.
     inventory: JSON-able servers, each with `id`; None: those seen in snapshots. ingest: keeps what comes by remote
     write; None: nothing does. local: whether it listens on loopback only. revision: differs once samples of the past
-    may read otherwise than before, or could not all be read; what `ingest` and ticks bring aside. query_threads: for
-    range queries, and as many for everything else.
+    may read otherwise than before, or could not all be read; what `ingest` and ticks bring aside. kept: JSON-able, how
+    much each tier has of each family. longest_kept_ms: the longest retention. query_threads: for range queries, and as
+    many for everything else.
     """
 
     live: Live
@@ -75,6 +76,8 @@ class Parts:
     page_fault: PageFaults = all_well
     ingest: Ingest | None = None
     revision: Callable[[], object] = _never_changes
+    kept: Callable[[], Sequence[Mapping[str, object]]] = tuple
+    longest_kept_ms: int = 0
     inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
@@ -153,6 +156,8 @@ def build(parts: Parts) -> Web:
             version=parts.version,
             started=started,
             interval_s=parts.interval_s,
+            kept=parts.kept,
+            longest_kept_ms=parts.longest_kept_ms,
             now=parts.now,
         ),
         Unified(
