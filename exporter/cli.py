@@ -11,9 +11,11 @@ from importlib.metadata import version
 
 from exporter import logs
 from exporter.config import Config
+from exporter.drills import scenario
+from exporter.drills import simulate as simulation
 from exporter.settings import SettingsError, add_flags, load
 from exporter.transfer import commands as transfer
-from exporter.transfer.errors import Unusable
+from exporter.transfer.errors import CheckFailed, Unusable
 
 GOOD, FAILED, UNUSABLE = 0, 1, 2
 
@@ -30,6 +32,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except (SettingsError, Unusable) as err:
         print(f"openmanager-exporter: {err}", file=sys.stderr)
         return UNUSABLE
+    except CheckFailed as err:
+        print(f"openmanager-exporter: {err}", file=sys.stderr)
+        return FAILED
     except BrokenPipeError:  # `… | head`
         sys.stderr.close()
         return GOOD
@@ -64,6 +69,9 @@ _COMMANDS: dict[str, Command] = {
     "import": Command(transfer.IMPORT_HELP, transfer.import_, transfer.add_import_flags),
     "backfill": Command(transfer.BACKFILL_HELP, transfer.backfill, transfer.add_backfill_flags),
     "stats": Command(transfer.STATS_HELP, transfer.stats, transfer.add_stats_flags),
+    "scenario": Command(scenario.HELP, scenario.run, scenario.add_flags),
+    "truth": Command(simulation.TRUTH_HELP, simulation.truth, simulation.add_truth_flags),
+    "simulate": Command(simulation.SIMULATE_HELP, simulation.simulate, simulation.add_simulate_flags),
     "check-config": Command("check flags, environment and configuration file, and stop", _check_config),
 }
 

@@ -78,7 +78,7 @@ def _simulated(config: Config, inventory: Inventory) -> Source:
     from exporter.simulation.incidents import IncidentLog
     from exporter.simulation.simulator import Simulator
 
-    roles = _roles(config)
+    roles = configured_roles(config)
     fleet = _fleet(config, inventory, roles)
     interval_ms = parse_duration(config.fleet.interval)
     incidents = IncidentLog(
@@ -104,7 +104,7 @@ def _simulated(config: Config, inventory: Inventory) -> Source:
     return Source(simulator, incidents, inventory)
 
 
-def _roles(config: Config) -> Roles:
+def configured_roles(config: Config) -> Roles:
     """The shipped roles with the user's own. Raises SettingsError."""
     from exporter.simulation.fleet import shipped_roles
     from exporter.simulation.roles import RolesError, load_roles

@@ -22,6 +22,7 @@ _RULES = (
     (r"Expected `\w+` >= (\S+)", r"must be at least \1"),
     (r"Expected `\w+` <= (\S+)", r"must be at most \1"),
     (r"Expected `\w+` > (\S+)", r"must be above \1"),
+    (r"Expected `str` matching regex '\^\(([\w|-]+)\)\$'", r"must be one of \1"),
     (r"Expected `str` matching regex '(.*)'", r"must match \1"),
     (r"Expected `(\w+(?: \| \w+)+)`, got `\w+`", r"must be {an}\1"),
 )
@@ -158,7 +159,19 @@ def _of_value(tree: Any, spec: Any, path: Path) -> Iterator[tuple[Path, str]]:
     try:
         msgspec.convert(tree, spec)
     except msgspec.ValidationError as err:
-        yield path, _joined(shown_path(path), told(str(err), tree))
+        deeper, reason = _deeper(tree, told(str(err), tree))
+        yield (*path, *deeper), _joined(shown_path((*path, *deeper)), reason)
+
+
+def _deeper(tree: Any, message: str) -> tuple[Path, str]:
+    """The path that a message begins with, if there is something there, and the rest of the message."""
+    first, _, rest = message.partition(": ")
+    steps = first.split(".")
+    for step in steps:
+        if not isinstance(tree, dict) or step not in tree:
+            return (), message
+        tree = tree[step]
+    return tuple(steps), rest
 
 
 def _unwrapped(spec: Any) -> Any:
@@ -190,6 +203,8 @@ def told(message: str, tree: Any) -> str:
     for pattern, rule in _RULES:
         if found := re.fullmatch(pattern, reason, re.DOTALL):
             kinds = [_KINDS.get(kind, f"a value of type {kind}") for kind in found[1].split(" | ") if kind != "null"]
+            if rule.startswith("must be one of"):
+                return _joined(path, _shown(_at(tree, path)), f"must be one of {', '.join(found[1].split('|'))}")
             told_rule = rule.replace(r"{an}\1", " or ".join(kinds)).replace(r"\1", found[1])
             return _joined(path, _shown(_at(tree, path)), told_rule)
     return _joined(path, reason)

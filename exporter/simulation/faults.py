@@ -39,7 +39,7 @@ class Fault:
             if name == "metric" and value not in METRICS:
                 raise ValueError(f"params.metric: {value!r}: must be a metric of the fleet such as {METRICS[0]}")
             if name != "metric" and (isinstance(value, str) or not 0 <= value <= 1e6):
-                raise ValueError(f"params.{name}: {value!r}: must be a number from 0 to 1000000")
+                raise ValueError(f"params.{name}: {_shown(value)}: must be a number from 0 to 1000000")
 
 
 FAULTS: Mapping[str, Fault] = {
@@ -101,3 +101,7 @@ FAULTS: Mapping[str, Fault] = {
     "errors": Fault("openmanager_http_requests_total", {Kind.ERRORS: "errors"}, {"errors": 0.3}),
     "traffic_surge": Fault("openmanager_http_requests_total", {Kind.DEMAND_TIMES: "demand"}, {"demand": 2.5}),
 }
+
+
+def _shown(value: float | str) -> str:
+    return repr(value) if isinstance(value, str) else f"{value:g}"

@@ -22,7 +22,7 @@ import re
 from collections.abc import Collection, Iterator, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import msgspec
 from msgspec import Meta
@@ -34,6 +34,13 @@ from exporter.simulation.effects import Kind
 from exporter.simulation.faults import FAULTS
 
 _NAME = "^[a-z][a-z0-9-]{0,62}$"
+# what a JSON schema can say of a duration and a moment; the whole rule is in the code
+_DURATION = "^(0|(?=[0-9])([0-9]+y)?([0-9]+w)?([0-9]+d)?([0-9]+h)?([0-9]+m)?([0-9]+s)?([0-9]+ms)?)$"
+_Duration = Annotated[str, Meta(extra_json_schema={"pattern": _DURATION})]
+_Fault = Annotated[str, Meta(pattern=f"^({'|'.join(FAULTS)})$")]
+_Moment = Annotated[
+    str, Meta(extra_json_schema={"pattern": "^([01][0-9]|2[0-3]):[0-5][0-9]$|^[0-9]{4}-[0-9]{2}-[0-9]{2}T.+"})
+]
 
 
 class ScenarioError(ValueError):
@@ -58,7 +65,7 @@ class Phase(_Strict, frozen=True):
     """A stretch of an incident; `level` is reached at its end, in a straight line from the one before."""
 
     name: Annotated[str, Meta(pattern="^(pre|onset|peak|sustained|recovery)$")]
-    duration: str
+    duration: _Duration
     level: Annotated[float, Meta(ge=0, le=1)]
 
     def __post_init__(self) -> None:
@@ -72,7 +79,7 @@ class Phase(_Strict, frozen=True):
 class Root(_Strict, frozen=True):
     """Where it starts, when nobody names a server, and with which fault."""
 
-    fault: str
+    fault: _Fault
     server: str | None = None
     role: str | None = None
     label: dict[str, str] | None = None
@@ -80,8 +87,6 @@ class Root(_Strict, frozen=True):
     params: dict[str, float | str] = {}
 
     def __post_init__(self) -> None:
-        if self.fault not in FAULTS:
-            raise ValueError(f"fault {self.fault!r}: must be one of {', '.join(FAULTS)}")
         FAULTS[self.fault].check(self.params)
 
 
@@ -89,7 +94,7 @@ class Consequence(_Strict, frozen=True):
     """What happens on the servers of a role some time after the start."""
 
     role: str
-    after: str = "0s"
+    after: _Duration = "0s"
     cpu_to: Annotated[float, Meta(ge=0, le=100)] | None = None
     cpu_times: Annotated[float, Meta(ge=0, le=20)] | None = None
     demand_times: Annotated[float, Meta(ge=0, le=50)] | None = None
@@ -128,8 +133,8 @@ class Schedule(_Strict, frozen=True):
     duration. random: how often a day it is to be expected on each server it can start on.
     """
 
-    at: str | tuple[str, ...] | None = None
-    every: str | None = None
+    at: _Moment | tuple[_Moment, ...] | None = None
+    every: _Duration | None = None
     random: Annotated[float, Meta(gt=0, le=24)] | None = None
 
     def __post_init__(self) -> None:
@@ -266,3 +271,14 @@ def scenarios_in(folder: Path, roles: Collection[str] = ()) -> Mapping[str, Scen
     if wrong:
         raise ScenarioError.of_lines(wrong)
     return {**shipped_scenarios(), **{name: scenario for name, (_, scenario) in found.items()}}
+
+
+def schema() -> dict[str, Any]:
+    """The JSON schema of a scenario file, as `scenario.schema.json` holds it for editors and other tools."""
+    found = msgspec.json.schema(Scenario)
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "OpenManager failure scenario",
+        "$ref": found["$ref"],
+        "$defs": found["$defs"],
+    }

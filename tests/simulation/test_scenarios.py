@@ -2,13 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import re
+from importlib import resources
+from pathlib import Path
 
+import jsonschema
 import pytest
+import yaml
 
 from exporter.simulation.fleet import make_fleet, shipped_roles
 from exporter.simulation.roles import RolesError, load_roles
-from exporter.simulation.scenarios import ScenarioError, parse_scenario, shipped_scenarios
+from exporter.simulation.scenarios import (
+    ScenarioError,
+    parse_scenario,
+    read_scenario,
+    scenarios_in,
+    schema,
+    shipped_scenarios,
+)
 
 VALID = """
 name: tried
@@ -35,12 +47,12 @@ def test_a_sound_file_is_a_scenario() -> None:
         ("name: tried", "name: 5", "name: 5: must be a text"),
         ("name: tried", "name: Tried!", "name: 'Tried!': must match ^[a-z][a-z0-9-]{0,62}$"),
         ("name: tried\n", "", "the key name is missing"),
-        ("name: onset", "name: begin", "phases[0].name: 'begin': must match ^(pre|onset|peak|sustained|recovery)$"),
+        ("name: onset", "name: begin", "phases[0].name: 'begin': must be one of pre, onset, peak, sustained, recovery"),
         ("level: 1", "level: 2", "phases[0].level: 2: must be at most 1.0"),
         ("level: 0", "level: -0.5", "phases[1].level: -0.5: must be at least 0.0"),
         ("level: 1", "level: high", "phases[0].level: 'high': must be a number"),
-        ("1m, level: 1", "5 minutes, level: 1", 'phases[0]: duration: not a valid duration string: "5 minutes"'),
-        ("1m, level: 1", "-1m, level: 1", 'phases[0]: duration: not a valid duration string: "-1m"'),
+        ("1m, level: 1", "5 minutes, level: 1", 'phases[0].duration: not a valid duration string: "5 minutes"'),
+        ("1m, level: 1", "-1m, level: 1", 'phases[0].duration: not a valid duration string: "-1m"'),
         ("duration: 1m", "duration: 0s", "phases: must last longer than 0s together"),
         ("phases: [{", "phases: []\nexpect: {}\n#", "phases: []: must have at least 1 entries"),
         ("phases: [{", "phases: 5\n#", "phases: 5: must be a list"),
@@ -48,12 +60,12 @@ def test_a_sound_file_is_a_scenario() -> None:
         ("role: web", "roll: web", "root.roll: unknown key; known are fault, server, role, label, percent, params"),
         ("role: web", "role: wbe", f"root.role: 'wbe': must be one of {', '.join(shipped_roles().roles)}"),
         ("role: web", "percent: 0", "root.percent: 0: must be above 0.0"),
-        ("cpu_spike", "cpu_spice", f"root: fault 'cpu_spice': must be one of {FAULTS}"),
-        ("cpu_spike", "cpu_spike, params: {heat: 1}", "root: params.heat: unknown key; known are percent, latency"),
+        ("cpu_spike", "cpu_spice", f"root.fault: 'cpu_spice': must be one of {FAULTS}"),
+        ("cpu_spike", "cpu_spike, params: {heat: 1}", "root.params.heat: unknown key; known are percent, latency"),
         (
             "cpu_spike",
             "cpu_spike, params: {percent: hot}",
-            "root: params.percent: 'hot': must be a number from 0 to 1000000",
+            "root.params.percent: 'hot': must be a number from 0 to 1000000",
         ),
         ("depth: 1", "depth: 9", "propagate.depth: 9: must be at most 5"),
         (
@@ -63,7 +75,7 @@ def test_a_sound_file_is_a_scenario() -> None:
         ),
         (", cpu_to: 90", "", f"propagate.effects[0]: must name at least one of {EFFECTS}"),
         ("cpu_to: 90", "cpu_to: 400", "propagate.effects[0].cpu_to: 400: must be at most 100.0"),
-        ("after: 10s", "after: soon", 'propagate.effects[0]: after: not a valid duration string: "soon"'),
+        ("after: 10s", "after: soon", 'propagate.effects[0].after: not a valid duration string: "soon"'),
         (VALID, "- 1", "[1]: must be a mapping"),
         (VALID, "", "nothing: must be a mapping"),
     ],
@@ -90,6 +102,54 @@ def test_what_is_not_sound_yaml_is_told_in_one_line_with_its_place(text: str, pl
     with pytest.raises(ScenarioError) as error:
         parse_scenario(text, "x.yaml")
     assert str(error.value).startswith(place)
+
+
+BAD = Path(__file__).parent / "bad_scenarios"
+
+
+def test_every_mistake_of_every_bad_file_is_told_with_line_column_and_rule() -> None:
+    told = []
+    for file in sorted(BAD.glob("*.yaml")):
+        with pytest.raises(ScenarioError) as error:
+            read_scenario(file, shipped_roles().roles)
+        told += [line.removeprefix(f"{BAD}/") for line in str(error.value).splitlines()]
+    assert told == (BAD / "messages.txt").read_text(encoding="utf-8").splitlines()
+
+
+def test_a_folder_of_scenarios_is_added_to_the_shipped_ones_or_refused_with_every_mistake(tmp_path: Path) -> None:
+    (tmp_path / "mine.yaml").write_text(VALID)
+    (tmp_path / "again.yml").write_text(VALID.replace("tried", "ddos"))
+    (tmp_path / "notes.txt").write_text("no scenario")
+    found = scenarios_in(tmp_path, shipped_roles().roles)
+    assert set(found) == {*shipped_scenarios(), "tried"} and found["ddos"].duration_ms == 120_000
+    (tmp_path / "twice.yaml").write_text(VALID)
+    (tmp_path / "wrong.yaml").write_text("name: 5")
+    with pytest.raises(ScenarioError) as error:
+        scenarios_in(tmp_path)
+    assert f"{tmp_path}/twice.yaml: name: 'tried': is that of mine.yaml too" in str(error.value)
+    assert f"{tmp_path}/wrong.yaml:1:1: name: 5: must be a text" in str(error.value)
+    with pytest.raises(ScenarioError, match="must be a folder"):
+        scenarios_in(tmp_path / "gone")
+
+
+def test_the_shipped_schema_is_that_of_the_code_and_takes_what_the_code_takes() -> None:
+    folder = resources.files("exporter.simulation")
+    shipped = json.loads(folder.joinpath("scenario.schema.json").read_text(encoding="utf-8"))
+    assert shipped == json.loads(json.dumps(schema()))
+    jsonschema.Draft202012Validator.check_schema(shipped)
+    validator = jsonschema.Draft202012Validator(shipped)
+    for file in folder.joinpath("scenarios").iterdir():
+        assert list(validator.iter_errors(yaml.safe_load(file.read_text(encoding="utf-8")))) == []
+    # what the schema cannot say: other roles, parameters of a fault, keys that exclude each other, times that add up
+    beyond = {"unknown_roles", "keys_twice", "no_time", "unknown_param", "unknown_metric", "negative_param"}
+    beyond |= {"two_schedules", "too_often"}
+    for file in BAD.glob("*.yaml"):
+        try:
+            tree = yaml.safe_load(file.read_text(encoding="utf-8"))
+        except (yaml.YAMLError, UnicodeDecodeError):
+            continue
+        refused = file.stem == "round_and_round" or bool(list(validator.iter_errors(tree)))
+        assert refused != (file.stem in beyond), file.stem
 
 
 def test_shipped_scenarios_are_named_as_their_files_describe_themselves_and_speak_of_known_roles() -> None:
