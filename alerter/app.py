@@ -15,7 +15,6 @@ from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
 from aiohttp import web as aiohttp_web
 
 from alerter import receivers, telemetry
@@ -42,6 +41,7 @@ from alerter.state.board import Board
 from alerter.state.silences import Silences
 from alerter.state.state import Happened, Store, StoreError
 from alerter.web import alertmanager_api, page, web
+from alerter.web.alertmanager_config import written
 from alerter.wiring import StartError, access, inhibit_rules, keeper, policies, read_rules, routes
 from exporter.common_settings import host_and_port
 from exporter.duration import parse_duration
@@ -114,6 +114,7 @@ class App:
         self._enrichment = Enrichment(
             self.querier.instant, self.querier.range, lambda: self.datasource.down_since is None, _ENRICH_S
         )
+        self.routings: dict[str, Routing] = {}
         self.deliveries = [self._delivery(receiver) for receiver in self.wired.receivers]
         self._watch = self._self_watch()
         self._heartbeat = (
@@ -149,7 +150,7 @@ class App:
 
     def _delivery(self, wired: WiredReceiver) -> Delivery:
         name = receivers.routing_name(wired.receiver.name)
-        routing = Routing(self._routes, name, policies(self.config), wired.policy)
+        routing = self.routings[name] = Routing(self._routes, name, policies(self.config), wired.policy)
         hushed = self._muted if wired.inhibited else self._silenced
         return Delivery(
             wired.receiver,
@@ -295,22 +296,12 @@ class App:
             silences=self.silences,
             known=self.board.known,
             inhibited=lambda: inhibited(self.board.known(), self._inhibit, self.world.now()),
-            receivers=lambda: [delivery.receiver.name for delivery in self.deliveries],
-            group_of=policies(self.config).group_of,
+            receivers={name: routing.policy for name, routing in self.routings.items()},
             changed=self._silences_changed,
             now=self.world.now,
             started_at=self.world.now(),
-            config=self._as_alertmanager(),
+            config=written(self.config, list(self.routings)),
         )
-
-    def _as_alertmanager(self) -> str:
-        """The delivery settings as Alertmanager would write them, for its tool to show."""
-        delivery = self.config.delivery
-        names = [each.receiver.name for each in self.deliveries]
-        waits = {name: getattr(delivery, name) for name in ("group_wait", "group_interval", "repeat_interval")}
-        route = {"receiver": names[0], "group_by": list(delivery.group_by), **waits}
-        tree = {"route": route, "receivers": [{"name": name} for name in names]}
-        return yaml.safe_dump(tree, sort_keys=False, allow_unicode=True)
 
     def _silences_changed(self) -> None:
         self.board.touch()

@@ -14,25 +14,28 @@ import orjson
 from aiohttp import web
 
 from alerter.decisions.inhibition import Known
+from alerter.decisions.routing import PolicyOf
 from alerter.matchers import all_match, parse_matcher
 from alerter.model import Alert, AlertState
 from alerter.state.silences import NoSuchSilenceError, Silence, SilenceMatcher, Silences
 from alerter.web import api
 from alerter.web.web import answer
-from exporter.model import Labels, Matcher
+from exporter.model import Labels, Matcher, compile_regex
 
 _TRUE = ("1", "t", "true", "True", "TRUE", "T")
 
 
 @dataclass(frozen=True, slots=True)
 class Alertmanager:
-    """What the handlers show and may do. `inhibited` gives the labels of the alerts that another one covers."""
+    """What the handlers show and may do. `inhibited` gives the labels of the alerts that another one covers.
+
+    `receivers`: how each of them is told of an alert, by the name that routes call it.
+    """
 
     silences: Silences
     known: Callable[[], Sequence[Known]]
     inhibited: Callable[[], set[Labels]]
-    receivers: Callable[[], Sequence[str]]
-    group_of: Callable[[Labels], Labels]
+    receivers: Mapping[str, PolicyOf]
     changed: Callable[[], None]
     now: Callable[[], float]
     started_at: float
@@ -46,7 +49,7 @@ def routes(site: Alertmanager) -> list[web.RouteDef]:
         return answer(200, _status(site))
 
     async def receivers(_: web.Request) -> web.Response:
-        return answer(200, [{"name": name} for name in site.receivers()])
+        return answer(200, [{"name": name} for name in site.receivers])
 
     async def alerts(request: web.Request) -> web.Response:
         try:
@@ -126,15 +129,24 @@ def _status(site: Alertmanager) -> dict[str, Any]:
 def _alerts(site: Alertmanager, request: web.Request) -> list[dict[str, Any]]:
     matchers = [parse_matcher(text) for text in request.query.getall("filter", [])]
     wanted = {name: request.query.get(name, "true") in _TRUE for name in ("active", "silenced", "inhibited")}
-    receiver = request.query.get("receiver", "")
-    if receiver and receiver not in site.receivers():
-        return []
+    told = _told(site, request)
     covered, silences = site.inhibited(), site.silences.active()
     shown = []
     for alert in _firing(site, matchers):
+        receivers = [name for name, policy_of in told.items() if policy_of(alert.labels) is not None]
+        if not receivers:
+            continue
         silenced_by = site.silences.silenced_by(alert.labels, silences)
-        shown.append(_alert_json(site, alert, silenced_by, ["another alert"] if alert.labels in covered else []))
+        inhibited_by = ["another alert"] if alert.labels in covered else []
+        shown.append(_alert_json(site.now(), alert, receivers, silenced_by, inhibited_by))
     return [each for each in shown if _is_wanted(each["status"], wanted)]
+
+
+def _told(site: Alertmanager, request: web.Request) -> dict[str, PolicyOf]:
+    """The receivers that are asked for, all by default. Raises ValueError for a regex that is none."""
+    wanted = request.query.get("receiver", "")
+    matches = compile_regex(wanted).fullmatch if wanted else None
+    return {name: policy_of for name, policy_of in site.receivers.items() if matches is None or matches(name)}
 
 
 def _firing(site: Alertmanager, matchers: Sequence[Matcher]) -> list[Alert]:
@@ -153,33 +165,39 @@ def _is_wanted(status: Mapping[str, Any], wanted: Mapping[str, bool]) -> bool:
 
 
 def _alert_json(
-    site: Alertmanager, alert: Alert, silenced_by: Sequence[str], inhibited_by: Sequence[str]
+    now: float, alert: Alert, receivers: Sequence[str], silenced_by: Sequence[str], inhibited_by: Sequence[str]
 ) -> dict[str, Any]:
     assert alert.fired_at is not None
     return {
         "annotations": dict(alert.annotations),
-        "endsAt": api.rfc3339(site.now() + 300),
+        "endsAt": api.rfc3339(now + 300),
         "fingerprint": alert.fingerprint,
-        "receivers": [{"name": name} for name in site.receivers()],
+        "receivers": [{"name": name} for name in receivers],
         "startsAt": api.rfc3339(alert.fired_at),
         "status": {
             "inhibitedBy": inhibited_by,
             "silencedBy": silenced_by,
             "state": "suppressed" if silenced_by or inhibited_by else "active",
         },
-        "updatedAt": api.rfc3339(site.now()),
+        "updatedAt": api.rfc3339(now),
         "generatorURL": alert.generator_url,
         "labels": dict(alert.labels),
     }
 
 
 def _groups(site: Alertmanager, request: web.Request) -> list[dict[str, Any]]:
-    groups: dict[Labels, list[dict[str, Any]]] = {}
+    """By receiver and the labels it groups by."""
+    groups: dict[tuple[str, Labels], list[dict[str, Any]]] = {}
     for shown in _alerts(site, request):
-        groups.setdefault(site.group_of(tuple(sorted(shown["labels"].items()))), []).append(shown)
-    names = site.receivers()
-    receiver = {"name": names[0] if names else ""}
-    return [{"alerts": found, "labels": dict(labels), "receiver": receiver} for labels, found in groups.items()]
+        labels = tuple(sorted(shown["labels"].items()))
+        for name in (receiver["name"] for receiver in shown["receivers"]):
+            policy = site.receivers[name](labels)
+            if policy is not None:
+                groups.setdefault((name, policy.group_of(labels)), []).append(shown)
+    return [
+        {"alerts": found, "labels": dict(labels), "receiver": {"name": name}}
+        for (name, labels), found in sorted(groups.items(), key=lambda item: item[0])
+    ]
 
 
 # -- silences -----------------------------------------------------------------------------------

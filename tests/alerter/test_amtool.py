@@ -7,6 +7,7 @@ import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -78,14 +79,52 @@ def test_a_silence_keeps_alerts_quiet_until_it_is_expired(
 def test_status_and_groups_are_shown(alerter: Alerter, machine: Machine, inbox: HttpInbox) -> None:
     running = alerter.start()
     assert "disabled" in amtool(running, "cluster", "show")
-    assert "receiver: slack" in amtool(running, "config", "show")
-    assert amtool(running, "config", "routes", "test", "server=web-01").strip() == "slack"
+    assert "receiver: slack,datadog" in amtool(running, "config", "show")
+    assert amtool(running, "config", "routes", "test", "server=web-01").strip() == "slack,datadog"
     machine.cpu = 97.5
     wait_until(lambda: len(slack(inbox)) == 1, "the message")
     groups = get(f"{running.url}/api/v2/alerts/groups?inhibited=false")
-    assert [group["labels"] for group in groups] == [{"alertname": "CriticalCPUUsage", "server": "web-01"}]
-    assert len(groups[0]["alerts"]) == 4
+    told = {"slack": [4], "datadog": [1, 1, 1, 1]}  # one message, and one event for each core
+    assert {name: [len(each["alerts"]) for each in groups if each["receiver"]["name"] == name] for name in told} == told
+    assert [each["labels"] for each in groups if each["receiver"]["name"] == "slack"] == [
+        {"alertname": "CriticalCPUUsage", "server": "web-01"}
+    ]
+    assert get(f"{running.url}/api/v2/alerts/groups?receiver=sl.*&inhibited=false") == [
+        {**each, "alerts": ANY} for each in groups if each["receiver"]["name"] == "slack"
+    ]
     assert "web-01" in amtool(running, "-o", "extended", "alert", "query")
+
+
+ROUTES = """
+routes:
+  - {matchers: ['role="database"'], receivers: [slack], group_by: [server], group_wait: 30s, continue: true}
+  - {matchers: [severity=warning, 'env!~"dev|test"'], receivers: [datadog, slack], mute_times: [nights]}
+mute_times:
+  nights: [{times: [{start_time: "22:00", end_time: "24:00"}], weekdays: ["monday:friday"], location: Asia/Seoul}]
+delivery: {inhibit: [{source: [severity=critical], target: ['severity=~"warning|info"'], equal: [server]}]}
+"""
+
+
+def test_routes_and_times_are_shown_as_alertmanager_writes_them(alerter: Alerter, tmp_path: Path) -> None:
+    with alerter.config.open("a") as settings:
+        settings.write(ROUTES)
+    running = alerter.start()
+    tested = {
+        labels: amtool(running, "config", "routes", "test", *labels.split()).strip()
+        for labels in (
+            "role=database severity=warning",
+            "role=database",
+            "severity=warning env=dev",
+            "severity=warning",
+        )
+    }
+    assert list(tested.values()) == ["slack,datadog,slack", "slack", "slack,datadog", "datadog,slack"]
+    assert '{env!~"dev|test",severity="warning"}  receiver: datadog,slack' in amtool(running, "config", "routes")
+    written = tmp_path / "alertmanager.yml"
+    written.write_text(amtool(running, "config", "show"))
+    checked = subprocess.run([binary("amtool"), "check-config", str(written)], capture_output=True, text=True)
+    assert checked.returncode == 0, checked.stdout + checked.stderr
+    assert "1 inhibit rules" in checked.stdout
 
 
 @pytest.mark.parametrize(
