@@ -66,7 +66,8 @@ class Notification:
     """What one receiver is told at once: the alerts of one group that it is owed.
 
     `id` names this telling: the same telling tried again has the same id.
-    `group_labels` are those the alerts were grouped by.
+    `group_labels` are those the alerts were grouped by. Alerts that differ in `detail_labels` alone, such as the
+    cores of a cpu, are one thing to a reader.
     """
 
     id: str
@@ -75,6 +76,7 @@ class Notification:
     at: float
     external_url: str = ""
     sparklines: Mapping[str, str] = field(default_factory=dict)
+    detail_labels: tuple[str, ...] = ()
 
     @property
     def firing(self) -> tuple[Alert, ...]:

@@ -239,6 +239,7 @@ class Delivery:
             alerts=tuple(alert for telling in tellings for alert in telling.message.alerts),
             at=self._now(),
             external_url=self._external_url,
+            detail_labels=(tellings[0].view.policy or self.policy).detail_labels,
         )
         return await self._compose(notification) if self._compose else notification
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from urllib.parse import parse_qs, urlsplit
 
@@ -15,6 +16,7 @@ MOST_CHARACTERS = 1_000
 """No label's or annotation's value is shown longer."""
 
 _UNKNOWN = "–"
+_MOST_DIGITS = 9
 _PERCENTAGE = re.compile(r"percent|\*\s*100(?![0-9.])|(?<![0-9.])100\s*[*-]", re.IGNORECASE)
 _SERVER_LABELS = ("server", "instance", "node", "nodename", "host", "hostname", "pod")
 
@@ -32,6 +34,8 @@ class AlertView:
 
     `value` is the last value while firing, rounded for reading; `unit` belongs behind it.
     `resolved_value` is the value at the time it resolved, with its unit, "" where it is not known.
+    A view of several alerts that differ in details alone has the texts of the one with the highest value, their
+    values as a span, and `details`: `core 0–3, 7 (5)`; `count` says how many they are.
     """
 
     name: str
@@ -51,6 +55,8 @@ class AlertView:
     runbook_url: str
     sparkline: str
     fingerprint: str
+    details: str = ""
+    count: int = 1
 
     @property
     def firing(self) -> bool:
@@ -69,12 +75,58 @@ def clipped(text: str, most: int = MOST_CHARACTERS) -> str:
     return text if len(text) <= most else text[: most - 1] + "…"
 
 
-def views(notification: Notification, most: int) -> list[AlertView]:
-    """So many alerts of a message, firing ones first."""
-    return [
-        view(alert, notification.sparklines.get(alert.fingerprint, ""))
-        for alert in (*notification.firing, *notification.resolved)[:most]
-    ]
+def folded(notification: Notification) -> list[list[Alert]]:
+    """The alerts as a reader counts them, firing ones first: those that differ in details alone are one."""
+    things: dict[tuple[object, ...], list[Alert]] = {}
+    for alert in (*notification.firing, *notification.resolved):
+        identity = tuple(pair for pair in alert.labels if pair[0] not in notification.detail_labels)
+        things.setdefault((alert.state, identity), []).append(alert)
+    return list(things.values())
+
+
+def view_of(alerts: Sequence[Alert], notification: Notification) -> AlertView:
+    """One view of alerts that differ in details alone."""
+    worst = max(alerts, key=lambda alert: (not math.isnan(alert.value), alert.value))
+    shown = view(worst, notification.sparklines.get(worst.fingerprint, ""))
+    if len(alerts) == 1:
+        return shown
+    ended = [alert.resolved_value for alert in alerts if alert.resolved_value is not None]
+    return dataclasses.replace(
+        shown,
+        value=_span([alert.value for alert in alerts]),
+        resolved_value=_span(ended) + shown.unit if ended and shown.resolved_value else shown.resolved_value,
+        details=clipped(_details(alerts, notification.detail_labels)),
+        count=len(alerts),
+    )
+
+
+def _span(values: Sequence[float]) -> str:
+    finite = [value for value in values if not math.isnan(value)] or list(values)
+    low, high = readable(min(finite)), readable(max(finite))
+    return low if low == high else f"{low}–{high}"
+
+
+def _details(alerts: Sequence[Alert], names: Sequence[str]) -> str:
+    """`core 0–3, 7 (5)`: the values of each detail label."""
+    said = []
+    for name in names:
+        values = {alert.label[name] for alert in alerts if name in alert.label}
+        if len(values) > 1:
+            said.append(f"{name} {_listed(values)} ({len(values)})")
+    return ", ".join(said)
+
+
+def _listed(values: Collection[str]) -> str:
+    """Whole numbers as spans, other texts as a list."""
+    if not all(value.isascii() and value.isdigit() and len(value) < _MOST_DIGITS for value in values):
+        return ", ".join(sorted(values))
+    runs: list[list[int]] = []
+    for number in sorted(map(int, values)):
+        if runs and runs[-1][-1] == number - 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}–{run[-1]}" for run in runs)
 
 
 def view(alert: Alert, sparkline: str = "") -> AlertView:

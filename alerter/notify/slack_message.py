@@ -11,7 +11,7 @@ from typing import Any
 
 from alerter.model import Alert, AlertState, DeliveryError, Notification
 from alerter.notify.json_template import JsonTemplate, TemplateProblem
-from alerter.notify.presenting import AlertView, Texts, clipped, views
+from alerter.notify.presenting import AlertView, Texts, clipped, folded, view_of
 
 MOST_ATTACHMENTS = 20
 HARD_ATTACHMENTS = 100
@@ -38,10 +38,10 @@ class SlackMessage:
 
     def payload(self, notification: Notification) -> dict[str, Any]:
         """The message's JSON. Raises TemplateProblem."""
-        total = len(notification.alerts)
-        shown = [
-            _escaped(each) for each in views(notification, total if total <= MOST_ATTACHMENTS else MOST_ATTACHMENTS - 1)
-        ]
+        things = folded(notification)
+        total = len(things)
+        most = total if total <= MOST_ATTACHMENTS else MOST_ATTACHMENTS - 1
+        shown = [_escaped(view_of(alerts, notification)) for alerts in things[:most]]
         made = self._template.render(
             {
                 **self._settings,
@@ -87,6 +87,7 @@ def _escaped(alert: AlertView) -> AlertView:
         unit=escaped(alert.unit),
         resolved_value=escaped(alert.resolved_value),
         sparkline=escaped(alert.sparkline),
+        details=escaped(alert.details),
         runbook_url=_link(alert.runbook_url),
         generator_url=_link(alert.generator_url),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import time
 import traceback
@@ -12,11 +13,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from alerter.model import DeliveryError, Notification
+from alerter.model import Alert, DeliveryError, Notification
 from alerter.notify.json_template import TemplateProblem
 from alerter.notify.presenting import readable
 from alerter.notify.slack import SlackWebhook
 from alerter.notify.slack_message import SlackMessage
+from exporter.model import make_labels
 from tests.alerter.notify.examples import AT, alert, notification, resolved
 from tests.alerter.receivers import Drop, FakeSlack, Fault, Hang, Reset, SlowBody, SlowHead, Status, slack_mistake
 from tests.servers import free_port
@@ -299,3 +301,23 @@ def test_a_url_that_is_none_is_refused_without_showing_it(url: str) -> None:
     with pytest.raises(ValueError, match="not an http or https URL") as caught:
         SlackWebhook(url, now=lambda: AT)
     assert "secretsecret" not in str(caught.value)
+
+
+def test_the_cores_of_a_server_are_one_attachment_that_names_them() -> None:
+    cores = [(0, 97.3), (1, 99.8), (2, 95.2), (5, 96.0), (6, float("nan"))]
+    firing = [with_core(alert(value=value, description=f"{value} on core {core}"), core) for core, value in cores]
+    ended = [with_core(resolved(resolved_value=value), core) for core, value in ((3, 10.0), (4, 12.0))]
+    told = dataclasses.replace(notification(*firing, *ended, alert("web-02")), detail_labels=("core",))
+    made = SlackMessage().payload(told)
+    assert made["text"] == "🚨 Critical CPU usage on web-01 (+2 more)"
+    fields = [{each["title"]: each["value"] for each in shown["fields"]} for shown in made["attachments"]]
+    assert fields == [
+        {"서버": "web-01", "현재 값": "95.2–99.8%", "상세": "core 0–2, 5–6 (5)"},
+        {"서버": "web-02", "현재 값": "97.3%"},
+        {"서버": "web-01", "현재 값": "10–12%", "상세": "core 3–4 (2)"},
+    ]
+    assert made["attachments"][0]["text"] == "99.8 on core 1"
+
+
+def with_core(one: Alert, core: int) -> Alert:
+    return dataclasses.replace(one, labels=make_labels({**one.label, "core": str(core)}))
