@@ -90,13 +90,15 @@ class Notification:
 class DeliveryError(Exception):
     """A send failed. `retryable` says whether the same request may succeed later;
     `retry_after_s` is how long the receiver asked to be left alone, if it did;
-    `answered` is False where it may have accepted all the same, because the request left and no answer came.
+    `answered` is False where it may have accepted all the same, because the request left and no answer came;
+    `accepted` are the labels of the alerts that it accepted before it failed.
     The message never holds a secret."""
 
     def __init__(
         self, reason: str, *, retryable: bool, retry_after_s: float | None = None, answered: bool = True
     ) -> None:
         super().__init__(reason)
+        self.accepted: frozenset[Labels] = frozenset()
         self.retryable = retryable
         self.retry_after_s = retry_after_s
         self.answered = answered

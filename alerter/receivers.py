@@ -99,6 +99,7 @@ class Wired:
 
 SLACK_PATIENCE = Patience(pace_s=1.0)
 PATIENCE = Patience()
+EVENT_PATIENCE = Patience(together=20)
 EVENT_POLICY = Policy(group_by=(ALL_LABELS,), detail_labels=(), group_interval_s=0.0, repeat_interval_s=1e12)
 """One event for each transition of each alert: no groups, no repeats."""
 
@@ -236,7 +237,7 @@ def _datadog(config: Config, secrets: Secrets, world: Surroundings) -> Wired:
         jitter=world.jitter,
         patience=PATIENCE,
     )
-    return Wired([WiredReceiver(receiver, PATIENCE, EVENT_POLICY, inhibited=False)], [series])
+    return Wired([WiredReceiver(receiver, EVENT_PATIENCE, EVENT_POLICY, inhibited=False)], [series])
 
 
 def _webhook(config: Config, secrets: Secrets, world: Surroundings) -> Wired:

@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import dataclasses
 import logging
 from collections import Counter
-from collections.abc import Awaitable, Callable, Collection, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
-from alerter.decisions.dispatch import GroupView, Owed, Policy, Told, after_telling, before_telling, grouped, owed
+from alerter.decisions.dispatch import GroupView, Owed, Policy, Told, after_telling, before_telling, owed
 from alerter.decisions.evaluation import ALERT_NAME
-from alerter.decisions.inhibition import Known
 from alerter.decisions.routing import PolicyOf
+from alerter.loops.ledger import MUTED_CHECK_S, Ledger, Muted, group_name
 from alerter.loops.patience import DeliveryStats, Patience
 from alerter.model import AlertState, DeliveryError, Notification, Receiver, fingerprint
 from alerter.state.board import Board
@@ -27,13 +26,9 @@ from exporter.model import Labels
 
 log = logging.getLogger(__name__)
 
-Muted = Callable[[Sequence[Known], float], Collection[Labels]]
-"""The labels of the alerts that are silenced or inhibited at a time."""
-
 Compose = Callable[[Notification], Awaitable[Notification]]
 """Adds to a message what takes a query; must end soon and never fail."""
 
-_MUTED_CHECK_S = 5.0
 _LAST_SEND_GRACE_S = 16.0  # a receiver's own limit, and a little
 
 
@@ -59,11 +54,6 @@ def common(sets: Sequence[Labels]) -> Labels:
     return tuple(pair for pair in sets[0] if pair in shared)
 
 
-def group_name(labels: Labels) -> str:
-    """A group's labels as one text, for the store."""
-    return fingerprint(labels)
-
-
 class Delivery:
     """Tells one receiver what it is owed."""
 
@@ -87,22 +77,26 @@ class Delivery:
         self.receiver = receiver
         self.policy = policy
         self.stats = DeliveryStats()
-        self._board, self._store, self._muted = board, store, muted
+        self._board, self._store = board, store
+        self._ledger = Ledger(
+            receiver.name,
+            policy,
+            policy_of=policy_of or (lambda _: policy),
+            board=board,
+            store=store,
+            muted=muted,
+            now=now,
+        )
         self._now, self._sleep, self._jitter = now, sleep, jitter
         self._patience = patience
         self._external_url = external_url
         self._compose = compose
-        self._policy_of = policy_of or (lambda _: policy)
         self._may_tell = may_tell  # returns once nobody else leads
-        self._told: dict[Labels, Told] = {}
-        self._missing: dict[Labels, float] = {}
         self._attempts: Counter[Labels] = Counter()
         self._parked: dict[Labels, float] = {}
         self._failures = 0
         self._permanent = 0
         self._next_send = 0.0
-        self._loads = -1
-        self._seen: tuple[tuple[float, ...], dict[Labels, GroupView]] = ((), {})
         self._thread = ThreadPoolExecutor(1, thread_name_prefix=f"send-{receiver.name}")
 
     async def run(self) -> None:
@@ -131,12 +125,12 @@ class Delivery:
 
     async def tell_all(self) -> float:
         """One pass over all that is owed; returns when the next one is due at the latest."""
-        views = self._views()
+        views = self._ledger.views()
         now = self._now()
         queue: list[tuple[int, float, Labels]] = []
         wake_at = now + 3_600.0
         for labels, view in views.items():
-            if (message := owed(view, self._told.get(labels), view.policy or self.policy, now)) is None:
+            if (message := owed(view, self._ledger.told(labels), view.policy or self.policy, now)) is None:
                 continue
             at = max(message.at, min(self._parked.get(labels, 0.0), now + self._patience.rare_s))
             if at <= now:
@@ -144,9 +138,9 @@ class Delivery:
             else:
                 wake_at = min(wake_at, at)
             if view.muted:
-                wake_at = min(wake_at, now + _MUTED_CHECK_S)
-        if self._missing or any(view.muted for view in views.values()):
-            wake_at = min(wake_at, now + _MUTED_CHECK_S)
+                wake_at = min(wake_at, now + MUTED_CHECK_S)
+        if self._ledger.waits:
+            wake_at = min(wake_at, now + MUTED_CHECK_S)
         self.stats.waiting = len(queue)
         for groups in self._bundles([labels for _, _, labels in sorted(queue)]):
             if not await self._tell(groups):
@@ -155,49 +149,17 @@ class Delivery:
         return self._now() if queue else wake_at  # what was told or refused has changed what is owed when
 
     def _bundles(self, queue: Sequence[Labels]) -> list[list[Labels]]:
-        """One message for each group; in a storm, where messages must keep a pace, one for each alert name."""
-        if not self._patience.pace_s or len(queue) < self._patience.storm:
+        """One message for each group. In a storm a receiver that must be paced is told by alert name; one that tells
+        alerts one by one anyway is given many at once, so that not each of them waits for the disk."""
+        if len(queue) < self._patience.storm:
             return [[labels] for labels in queue]
+        if not self._patience.pace_s:
+            size = self._patience.together
+            return [list(queue[first : first + size]) for first in range(0, len(queue), size)]
         bundles: dict[str, list[Labels]] = {}
         for labels in queue:
             bundles.setdefault(dict(labels).get(ALERT_NAME, ""), []).append(labels)
         return list(bundles.values())
-
-    def _views(self) -> dict[Labels, GroupView]:
-        """What is true of every group that is known or was told about; worked out anew when something changed."""
-        key = (self._board.version, self._store.loads, self._now() // _MUTED_CHECK_S)
-        if self._seen[0] != key:
-            self._seen = (key, self._look())
-        return self._seen[1]
-
-    def _look(self) -> dict[Labels, GroupView]:
-        if self._loads != self._store.loads:
-            self._told = {**{told.group_labels: told for told in self._kept()}, **self._told}
-            self._loads = self._store.loads
-        known, now = self._board.known(), self._now()
-        views = grouped(known, self._policy_of, self._muted(known, now))
-        self._note_missing(views, now)
-        for labels, told in list(self._told.items()):
-            if told.at > now:  # the clock was put back: what follows a message must not wait until then
-                self._told[labels] = told = dataclasses.replace(told, at=now)
-            view = views.get(labels, GroupView(labels))
-            if view.alerts or told.firing or told.maybe:
-                views[labels] = dataclasses.replace(view, missing_since=self._missing)
-            elif now - told.at > self.policy.group_interval_s:
-                self._keep(labels, None)
-        return views
-
-    def _kept(self) -> Sequence[Told]:
-        return tuple(self._store.told(self.receiver.name).values())
-
-    def _note_missing(self, views: dict[Labels, GroupView], now: float) -> None:
-        missing = {
-            alert.labels
-            for labels, told in self._told.items()
-            for alert in (*told.firing, *told.maybe)
-            if labels not in views or alert.labels not in views[labels].alerts
-        }
-        self._missing = {labels: min(self._missing.get(labels, now), now) for labels in missing}
 
     # -- one message ------------------------------------------------------------------------------
 
@@ -215,17 +177,21 @@ class Delivery:
         try:
             await self._send(notification, tellings)
         except DeliveryError as err:
-            return await self._refused(tellings, err)
+            told = [each for each in tellings if err.accepted.issuperset(alert.labels for alert in each.message.alerts)]
+            if told:
+                self._record(told)
+                self.stats.sent += len(told)
+            return await self._refused([each for each in tellings if each not in told], err)
         except Exception as err:
             log.exception("receiver failed receiver=%s", self.receiver.name)
             return await self._refused(tellings, DeliveryError(type(err).__name__, retryable=True, answered=False))
         return True
 
     def _tellings(self, groups: Sequence[Labels]) -> list[Telling]:
-        views, now = self._views(), self._now()
+        views, now = self._ledger.views(), self._now()
         found = []
         for labels in groups:
-            view, told = views.get(labels, GroupView(labels)), self._told.get(labels)
+            view, told = views.get(labels, GroupView(labels)), self._ledger.told(labels)
             message = owed(view, told, view.policy or self.policy, now)
             if message is not None and message.at <= now:
                 found.append(Telling(view, told, message))
@@ -257,30 +223,31 @@ class Delivery:
             raise
         self._record(tellings)
         await asyncio.to_thread(self._store.flush)
-        self.stats.sent += 1  # only now: who reads this may count on it after a crash
+        self.stats.sent += self._messages(tellings)  # only now: who reads this may count on it after a crash
+
+    def _messages(self, tellings: Sequence[Telling]) -> int:
+        return len(tellings) if self._patience.together > 1 else 1
 
     async def _note_attempt(self, tellings: Sequence[Telling]) -> None:
         """Before anything leaves: who is killed now must know later that an end may be owed."""
         for telling in tellings:
-            self._keep(telling.view.labels, before_telling(telling.view, telling.told, telling.message.alerts))
+            self._ledger.put(telling.view.labels, before_telling(telling.view, telling.told, telling.message.alerts))
         await asyncio.to_thread(self._store.flush)
-
-    def _keep(self, labels: Labels, told: Told | None) -> None:
-        """Told, in memory and in the store."""
-        if told is None:
-            self._told.pop(labels, None)
-        else:
-            self._told[labels] = told
-        self._store.put_told(self.receiver.name, group_name(labels), told)
 
     def _record(self, tellings: Sequence[Telling]) -> None:
         now = self._now()
         for telling in tellings:
             labels = telling.view.labels
-            self._keep(labels, after_telling(telling.view, self._told.get(labels), telling.message.alerts, now))
+            self._ledger.put(
+                labels, after_telling(telling.view, self._ledger.told(labels), telling.message.alerts, now)
+            )
             self._attempts.pop(labels, None)
             self._parked.pop(labels, None)
         self._store.happened([self._happened(telling, "accepted", now) for telling in tellings])
+        self._accepts(now)
+
+    def _accepts(self, now: float) -> None:
+        """Note that the receiver accepts."""
         self._failures = self._permanent = 0
         self.stats.last_sent_at = now
         if self.stats.failing_since is not None:
@@ -299,7 +266,7 @@ class Delivery:
         now = self._now()
         if err.answered:
             for telling in tellings:
-                self._keep(telling.view.labels, telling.told)
+                self._ledger.put(telling.view.labels, telling.told)
             await asyncio.to_thread(self._store.flush)
         self._attempts.update(telling.view.labels for telling in tellings)
         kind = "rate_limited" if err.retry_after_s else "temporary" if err.retryable else "permanent"

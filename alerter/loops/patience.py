@@ -12,7 +12,7 @@ class Patience:
 
     `pace_s` is the least time between two messages; `first_s` to `longest_s` the growing wait after errors
     that may pass, `rare_s` the wait after errors that will not pass by themselves. From `storm` groups on that
-    are owed something at once, a receiver that must be paced is told by alert name.
+    are owed something at once, a receiver that must be paced is told by alert name, another one of `together` at once.
     """
 
     pace_s: float = 0.0
@@ -21,6 +21,7 @@ class Patience:
     rare_s: float = 600.0
     permanent_in_a_row: int = 3
     storm: int = 10
+    together: int = 1
 
     def wait_s(self, failures: int, retry_after_s: float | None, jitter: float) -> float:
         """The wait after the nth failure in a row. `jitter` in [0, 1) spreads it between half and the whole."""

@@ -6,10 +6,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from alerter.model import Alert, AlertState, Notification
+from alerter.model import Alert, AlertState, DeliveryError, Notification
 from alerter.notify.datadog_client import DatadogClient
 from alerter.notify.datadog_names import tags
 from alerter.notify.presenting import AlertView, clipped, view
+from exporter.model import Labels
 
 MOST_TEXT = 4_000
 MOST_TITLE = 100
@@ -72,8 +73,8 @@ def _lines(shown: AlertView) -> list[str]:
 class DatadogEvents:
     """Tells Datadog's event stream.
 
-    Meant to be given one alert at a time. Given several, of which some are accepted before one fails, it
-    remembers those of this notification (by its id) and leaves them out when the same is tried again.
+    One event for each alert, one after the other. Where one fails, the error names those that were accepted, and
+    they are left out when the same notification (by its id) is tried again.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class DatadogEvents:
         self._host = host
         self._env = env
         self._name = name
-        self._accepted: tuple[str, set[object]] = ("", set())
+        self._accepted: tuple[str, dict[object, Labels]] = ("", {})
 
     @property
     def name(self) -> str:
@@ -104,14 +105,19 @@ class DatadogEvents:
     def send(self, notification: Notification) -> None:
         """Returns once every event is accepted. Raises DeliveryError."""
         if self._accepted[0] != notification.id:
-            self._accepted = (notification.id, set())
+            self._accepted = (notification.id, {})
         accepted = self._accepted[1]
         for alert in notification.alerts:
-            transition = (alert.fingerprint, alert.state, alert.fired_at, alert.resolved_at)
-            if transition not in accepted:
+            transition = (alert.labels, alert.state, alert.fired_at, alert.resolved_at)
+            if transition in accepted:
+                continue
+            try:
                 self._client.create_event(_request(self._event(alert, notification)))
-                accepted.add(transition)
-        self._accepted = ("", set())
+            except DeliveryError as err:
+                err.accepted = frozenset(accepted.values())
+                raise
+            accepted[transition] = alert.labels
+        self._accepted = ("", {})
 
     def _event(self, alert: Alert, notification: Notification) -> Event:
         sparkline = notification.sparklines.get(alert.fingerprint, "")

@@ -337,3 +337,29 @@ async def test_under_any_faults_and_restarts_nothing_is_lost_and_nothing_doubled
             believed ^= {name}
     assert believed == before
     store.close()
+
+
+async def test_one_that_tells_alerts_one_by_one_is_given_many_at_once_and_loses_none_in_the_middle(
+    clock: Clock, store: Store
+) -> None:
+    board = Board()
+    post(board, *(firing(server=f"s{i:02}") for i in range(25)))
+    refusal = DeliveryError("503", retryable=True)
+    inbox = Inbox(clock, [None, refusal])
+    telling = delivery(inbox, board, store, clock, patience=Patience(together=10))
+    servers = [f"s{i:02}" for i in range(25)]
+    refusal.accepted = frozenset(firing(server=name).labels for name in servers[10:13])
+    await telling.tell_all()
+    assert inbox.said() == ["10 firing"]
+    while telling.stats.waiting:
+        await telling.tell_all()
+    told = [alert.label["server"] for message in inbox.accepted for alert in message.alerts]
+    assert sorted(told) == servers[:10] + servers[13:]
+    assert telling.stats.sent == 25
+    post(board)
+    clock.t += 600
+    await telling.tell_all()
+    clock.t += 600
+    await telling.tell_all()
+    ended = {alert.label["server"] for message in inbox.accepted for alert in message.resolved}
+    assert ended == set(servers)  # those too that were accepted before it failed

@@ -8,7 +8,8 @@ from pathlib import Path
 from alerter.decisions.dispatch import Policy
 from alerter.decisions.evaluation import RuleState
 from alerter.decisions.inhibition import Known
-from alerter.loops.delivery import Delivery, Muted
+from alerter.loops.delivery import Delivery
+from alerter.loops.ledger import Muted
 from alerter.loops.patience import Patience
 from alerter.model import Alert, AlertState, DeliveryError, Notification
 from alerter.state.board import Board
