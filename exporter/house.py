@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +18,7 @@ from exporter.common_settings import host_and_port
 from exporter.config import Config
 from exporter.duration import parse_duration
 from exporter.failures import SimulatedFailures
+from exporter.inventory.database import InventoryUnavailable
 from exporter.model import Snapshot
 from exporter.promql.engine import Engine
 from exporter.schedule import Job, Priority, Scheduler
@@ -89,7 +91,9 @@ class House:
             self.published()
 
     async def check(self, _slot: float) -> None:
-        """Say in the log what does not work; learn which thresholds the rules name."""
+        """Say in the log what does not work; learn what others wrote: servers, and thresholds in rules."""
+        with contextlib.suppress(InventoryUnavailable):  # then its check says so
+            await asyncio.to_thread(self.source.refresh)
         if self.config.compression.threshold_percent:
             await asyncio.get_running_loop().run_in_executor(None, self._protect)
         for found in self.checks():
@@ -110,15 +114,18 @@ class House:
     def checks(self) -> tuple[Check, ...]:
         """What must work besides ticking."""
         away = self.database.stats().store_away
-        return (Check("storage", not away, "the store is away; samples are kept in memory" if away else ""),)
+        known = self.source.inventory.stats().available
+        return (
+            Check("storage", not away, "the store is away; samples are kept in memory" if away else ""),
+            Check("inventory", known, "" if known else "the inventory is away; its servers are served from memory"),
+        )
 
     def readings(self) -> Iterator[Read]:
         """What the rooms say about themselves."""
         yield readings.storage(self.database.stats)
         yield readings.tiers(self.database.kept)
         yield readings.analysis(self.analyst.stats)
-        if self.source.inventory is not None:
-            yield readings.inventory(self.source.inventory.stats)
+        yield readings.inventory(self.source.inventory.stats)
 
     def page(self, form: Format) -> bytes:
         """The process's own families."""
@@ -132,6 +139,7 @@ class House:
         failures = SimulatedFailures(incidents, time.time) if incidents is not None else None
         return server.Parts(
             live=self.live,
+            register=self.source.register,
             samples=self.database,
             engine=Engine(self.database),
             telemetry=self.page,
@@ -148,6 +156,5 @@ class House:
             revision=lambda: self.database.revision,
             failures=failures,
             page_fault=failures.page_fault if failures is not None else all_well,
-            inventory=self.source.servers if self.source.inventory is not None else None,
             checks=self.checks,
         )

@@ -183,10 +183,27 @@ class SeriesSet:
 
 
 @dataclass(frozen=True, slots=True)
+class Limits:
+    """Above `warning` is a warning, above `critical` is critical; None: as for every server."""
+
+    warning: float | None = None
+    critical: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Maintenance:
+    """Somebody works on a server in [start_ms, end_ms), Unix ms: its alerts are expected."""
+
+    start_ms: int
+    end_ms: int
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Server:
     """One machine of the fleet as the inventory knows it. `name` is its id and its `server` label.
 
-    mount: where its main disk is mounted. thresholds: percent by "cpu", "memory", "disk", over the defaults.
+    mount: where its main disk is mounted. thresholds: by "cpu", "memory", "disk" in percent, "response" in seconds.
     """
 
     name: str
@@ -198,8 +215,9 @@ class Server:
     mount: str = "/"
     services: tuple[str, ...] = ()
     labels: Mapping[str, str] = field(default_factory=dict)
-    thresholds: Mapping[str, float] = field(default_factory=dict)
+    thresholds: Mapping[str, Limits] = field(default_factory=dict)
     notes: str = ""
+    maintenance: tuple[Maintenance, ...] = ()
 
 
 class Wanted(StrEnum):

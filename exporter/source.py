@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,14 +12,17 @@ from typing import TYPE_CHECKING, Protocol
 
 from exporter.config import Config
 from exporter.duration import parse_duration
+from exporter.inventory.database import InventoryUnavailable
+from exporter.inventory.inventory import Inventory
 from exporter.model import Server, Snapshot
 from exporter.settings import SettingsError
+from exporter.web.servers import Register
 
-if TYPE_CHECKING:  # 12 MB of SQL that watching the host does not need
-    from exporter.inventory.inventory import Inventory
+if TYPE_CHECKING:  # only one of the two sources is loaded
     from exporter.simulation.incidents import IncidentLog
     from exporter.simulation.roles import Roles
     from exporter.simulation.scenarios import Scenario
+    from exporter.simulation.simulator import Simulator
 
 
 class Maker(Protocol):
@@ -29,34 +33,33 @@ class Maker(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Source:
-    """What makes snapshots, and what there is besides: `incidents` and `inventory` of a simulated fleet."""
+    """What makes snapshots and who is in them.
+
+    refresh: takes over what others have written into the inventory; raises InventoryUnavailable.
+    incidents, simulator: of a simulated fleet.
+    """
 
     maker: Maker
+    register: Register
+    inventory: Inventory
+    refresh: Callable[[], None]
     incidents: IncidentLog | None = None
-    inventory: Inventory | None = None
-
-    def servers(self) -> Sequence[Mapping[str, object]]:
-        """The inventory, JSON-able."""
-        if self.inventory is None:
-            raise LookupError("there is no inventory")
-        return [_described(server) for server in self.inventory.servers()]
+    simulator: Simulator | None = None
 
 
 @contextmanager
-def open_source(config: Config) -> Iterator[Source]:
-    """The source that is configured. Raises SettingsError if it cannot be opened."""
-    if config.source == "host":
-        yield Source(_host(config))
-        return
-    from exporter.inventory.database import InventoryUnavailable
-    from exporter.inventory.inventory import Inventory
-
+def open_source(config: Config, now: Callable[[], float] = time.time) -> Iterator[Source]:
+    """The source that is configured. Raises SettingsError if it cannot be opened. now: Unix seconds."""
     try:
         inventory = Inventory.open(config.inventory.url)
     except (InventoryUnavailable, ValueError) as err:
         raise SettingsError(f"inventory.url: {err}") from None
     with closing(inventory):
-        yield _simulated(config, inventory)
+        try:
+            source = _host(config, inventory, now) if config.source == "host" else _simulated(config, inventory, now)
+        except InventoryUnavailable as err:
+            raise SettingsError(f"inventory.url: {err}") from None
+        yield source
 
 
 def fleet_name(config: Config) -> str:
@@ -65,43 +68,65 @@ def fleet_name(config: Config) -> str:
     return f"{name}-{socket.gethostname()}" if config.source == "host" else name
 
 
-def _host(config: Config) -> Maker:
+def _host(config: Config, inventory: Inventory, now: Callable[[], float]) -> Source:
     from exporter.host.machine import Host
     from exporter.host.services import parse_check
+    from exporter.machine import OwnMachine
 
     services = {service: parse_check(check) for service, check in config.host.services.items()}
-    return Host(config.host.server or None, config.fleet.environment, services)
+    host = Host(config.host.server or None, config.fleet.environment, services)
+    machine = OwnMachine(inventory, host.server(), round(now() * 1000))
+    return Source(host, machine, inventory, machine.refresh)
 
 
-def _simulated(config: Config, inventory: Inventory) -> Source:
+def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -> Source:
+    from exporter.fleet import Members, SimulatedFleet
+    from exporter.simulation.fleet import make_fleet, make_server
     from exporter.simulation.incident import from_row
     from exporter.simulation.incidents import IncidentLog
     from exporter.simulation.simulator import Simulator
 
-    roles = configured_roles(config)
-    fleet = _fleet(config, inventory, roles)
-    interval_ms = parse_duration(config.fleet.interval)
+    roles, settings = configured_roles(config), config.fleet
+    seed, environment = settings.seed, settings.environment
+    interval_ms = parse_duration(settings.interval)
+    made = make_fleet(settings.servers, seed=seed, environment=environment, roles=roles)
+    members = Members(inventory, made, roles.roles, round(now() * 1000))
     incidents = IncidentLog(
-        fleet,
+        tuple(members.now().values()),
         roles,
         _scenarios(config, roles),
         interval_ms=interval_ms,
         store=inventory,
         incidents=[from_row(row) for row in inventory.incidents()],
-        seed=config.fleet.seed,
+        past=members.past(),
+        usual=settings.servers,
+        seed=seed,
         rate=config.failures.rate,
-        timezone=config.fleet.timezone,
+        timezone=settings.timezone,
     )
-    simulator = Simulator(
-        fleet,
-        seed=config.fleet.seed,
+
+    def simulator(servers: Sequence[Server]) -> Simulator:
+        return Simulator(
+            servers,
+            seed=seed,
+            interval_ms=interval_ms,
+            incidents=incidents,
+            roles=roles,
+            timezone=settings.timezone,
+            holidays=settings.holidays,
+        )
+
+    fleet = SimulatedFleet(
+        members,
+        inventory,
+        roles,
+        incidents,
+        simulator,
+        made_like=lambda name, role: make_server(name, role, roles.roles[role], seed, environment),
         interval_ms=interval_ms,
-        incidents=incidents,
-        roles=roles,
-        timezone=config.fleet.timezone,
-        holidays=config.fleet.holidays,
+        now=now,
     )
-    return Source(simulator, incidents, inventory)
+    return Source(fleet, fleet, inventory, fleet.refresh, incidents, fleet.simulator)
 
 
 def configured_roles(config: Config) -> Roles:
@@ -130,32 +155,3 @@ def _scenarios(config: Config, roles: Roles) -> Mapping[str, Scenario]:
         return scenarios_in(Path(config.failures.scenarios), roles.roles)
     except ScenarioError as err:
         raise SettingsError(f"failures.scenarios: {err}") from None
-
-
-def _fleet(config: Config, inventory: Inventory, roles: Roles) -> tuple[Server, ...]:
-    """The first `fleet.servers` servers as the inventory has them; those it lacks are made and added to it."""
-    from exporter.simulation.fleet import make_fleet
-
-    fleet = config.fleet
-    made = make_fleet(fleet.servers, seed=fleet.seed, environment=fleet.environment, roles=roles)
-    missing = [server for server in made if inventory.server(server.name) is None]
-    if missing:
-        inventory.put(missing)
-    names = {server.name for server in made}
-    return tuple(server for server in inventory.servers() if server.name in names)
-
-
-def _described(server: Server) -> dict[str, object]:
-    return {
-        "id": server.name,
-        "role": server.role,
-        "environment": server.environment,
-        "cores": server.cores,
-        "memory_bytes": server.memory_bytes,
-        "disk_bytes": server.disk_bytes,
-        "mount": server.mount,
-        "services": list(server.services),
-        "labels": dict(server.labels),
-        "thresholds": dict(server.thresholds),
-        "notes": server.notes,
-    }

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from exporter.analysis.servers import Reading
 from exporter.duration import format_duration
+from exporter.model import Limits, Server
 
 
 class Health(StrEnum):
@@ -35,6 +36,21 @@ class Thresholds:
     memory: Threshold = Threshold(85, 95)
     disk: Threshold = Threshold(85, 95)
     response: Threshold = Threshold(2, 5)
+
+    def with_limits(self, limits: Mapping[str, Limits]) -> Thresholds:
+        """These, but for the measures and levels that a server has limits of its own for.
+
+        A critical limit of its own below everyone's warning draws the warning down with it, and the reverse.
+        """
+        own = {}
+        for measure, of in limits.items():
+            usual: Threshold = getattr(self, measure)
+            warning = usual.warning if of.warning is None else of.warning
+            critical = usual.critical if of.critical is None else of.critical
+            if of.warning is None:
+                warning = min(warning, critical)
+            own[measure] = Threshold(warning, max(warning, critical))
+        return replace(self, **own) if own else self
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +128,7 @@ class Judge:
     def __init__(self, thresholds: Thresholds | None = None) -> None:
         self._thresholds = thresholds or Thresholds()
         self._known: dict[str, _Known] = {}
-        self._expected: Mapping[str, tuple[str, str]] | None = None
+        self._expected: Mapping[str, Server] | None = None
 
     def judge(self, t_ms: int, readings: Sequence[Reading]) -> Fleet:
         """The fleet now. A server that was there before and says nothing now is down."""
@@ -124,15 +140,20 @@ class Judge:
         found += [self._absent(t_ms, known) for server, known in self._known.items() if server not in present]
         return Fleet(t_ms, tuple(sorted(found, key=lambda server: server.reading.id)))
 
-    def expect(self, t_ms: int, servers: Mapping[str, tuple[str, str]]) -> None:
-        """These are the fleet (name: role and environment): who of them says nothing is down, who is not is gone."""
-        for name, (role, environment) in servers.items():
+    def expect(self, t_ms: int, servers: Mapping[str, Server]) -> None:
+        """These are the fleet: who of them says nothing is down, who is not is gone; their own thresholds hold."""
+        for name, server in servers.items():
             if name not in self._known:
-                self._known[name] = _Known(_silent(name, role, environment), Health.DOWN, t_ms)
+                self._known[name] = _Known(_silent(server), Health.DOWN, t_ms)
         self._expected = servers
 
+    def _thresholds_of(self, name: str) -> Thresholds:
+        server = None if self._expected is None else self._expected.get(name)
+        return self._thresholds.with_limits(server.thresholds) if server is not None else self._thresholds
+
     def _present(self, t_ms: int, reading: Reading) -> ServerStatus:
-        wrong = sorted(troubles(reading, self._thresholds), key=lambda trouble: trouble.level is not Health.CRITICAL)
+        found = troubles(reading, self._thresholds_of(reading.id))
+        wrong = sorted(found, key=lambda trouble: trouble.level is not Health.CRITICAL)
         health = wrong[0].level if wrong else Health.HEALTHY
         known = self._remember(t_ms, reading, health)
         known.began = {(of.what, of.level): known.began.get((of.what, of.level), t_ms) for of in wrong}
@@ -154,9 +175,9 @@ class Judge:
         return known
 
 
-def _silent(name: str, role: str, environment: str) -> Reading:
+def _silent(server: Server) -> Reading:
     nan = float("nan")
-    return Reading(name, role, environment, nan, nan, nan, nan, nan, nan, nan, nan, ())
+    return Reading(server.name, server.role, server.environment, nan, nan, nan, nan, nan, nan, nan, nan, ())
 
 
 def _since(text: str, ms: int) -> str:

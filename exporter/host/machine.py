@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 import re
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from typing import Any
 
@@ -17,7 +18,7 @@ from exporter import catalogue as cat
 from exporter.host import readings
 from exporter.host.readings import Psutil, Read, Reading
 from exporter.host.services import ServiceCheck, Services
-from exporter.model import Column, SeriesIndex, Snapshot
+from exporter.model import Column, SeriesIndex, Server, Snapshot
 
 log = logging.getLogger(__name__)
 
@@ -38,6 +39,7 @@ class Host:
         psutil: Psutil | None = None,
     ) -> None:
         machine: Any = installed if psutil is None else psutil
+        self._machine: Psutil = machine
         self._server = server or server_name(socket.gethostname())
         self._environment = environment
         self._services = Services(machine, services or {})
@@ -54,6 +56,19 @@ class Host:
             if reading.values
         ]
         return Snapshot(t_ms, tuple(columns))
+
+    def server(self) -> Server:
+        """The machine as a server of role `host`: what cannot be read is as little as there can be."""
+        machine = self._machine
+        return Server(
+            self._server,
+            "host",
+            self._environment,
+            cores=_size(lambda: len(machine.cpu_times(percpu=True)), 1),
+            memory_bytes=_size(lambda: machine.virtual_memory().total, 1 << 20),
+            disk_bytes=_size(lambda: machine.disk_usage("/").total, 1 << 20),
+            services=tuple(self._services.names()),
+        )
 
     def _readers(self, machine: Psutil) -> tuple[tuple[str, Read], ...]:
         """The groups that fail alone, in the catalogue's order."""
@@ -94,6 +109,12 @@ class Host:
             index = SeriesIndex(reading.family, reading.family.name, ("server", *reading.label_names), rows)
             self._indexes[reading.family.name] = index
         return Column(index, np.array(list(reading.values.values()), dtype=np.float64))
+
+
+def _size(read: Callable[[], Any], least: int) -> int:
+    with contextlib.suppress(OSError, NotImplementedError, installed.Error):
+        return max(int(read()), least)
+    return least
 
 
 def server_name(hostname: str) -> str:

@@ -63,6 +63,10 @@ class Services:
         self._checks = dict(checks)
         self._processes = _Processes(psutil)
 
+    def names(self) -> list[str]:
+        """The services, in the order of the settings."""
+        return list(self._checks)
+
     def up(self) -> dict[str, bool]:
         """Whether each service runs, by its name. One of which nobody may know is left out."""
         checks = self._checks.values()

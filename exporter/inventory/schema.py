@@ -15,10 +15,14 @@ SERVER_COLUMNS = (
     "memory_bytes",
     "disk_bytes",
     "mount",
-    "services",  # JSON, as are labels and thresholds
+    "services",  # JSON, as are labels, thresholds and maintenance
     "labels",
     "thresholds",
     "notes",
+    "maintenance",
+    "made",  # 1 while nobody has written it but the program
+    "joined_ms",  # 0 for those that were there from the start
+    "left_ms",  # when it left the fleet; what failed on it before is still true
 )
 INCIDENT_COLUMNS = ("id", "scenario", "targets", "start_ms", "duration_ms", "intensity", "cleared_ms")
 
@@ -54,7 +58,14 @@ _FIRST = (
     "CREATE INDEX incidents_start_ms ON incidents (start_ms)",
 )
 
-MIGRATIONS: Sequence[Sequence[str]] = (_FIRST,)
+_SECOND = (
+    "ALTER TABLE servers ADD COLUMN maintenance TEXT NOT NULL DEFAULT '[]'",
+    "ALTER TABLE servers ADD COLUMN made INTEGER NOT NULL DEFAULT 1",
+    "ALTER TABLE servers ADD COLUMN joined_ms BIGINT NOT NULL DEFAULT 0",
+    "ALTER TABLE servers ADD COLUMN left_ms BIGINT",
+)
+
+MIGRATIONS: Sequence[Sequence[str]] = (_FIRST, _SECOND)
 """What brings version n to n + 1, at place n. Never change one that was released: add another."""
 
 

@@ -12,6 +12,7 @@ class Sqlite:
     """The database in a file; its folder is made. Raises ValueError if that cannot be."""
 
     errors: tuple[type[Exception], ...] = (sqlite3.Error,)
+    row_lock = ""  # a transaction that begins IMMEDIATE is alone
 
     def __init__(self, path: str) -> None:
         self._path = path

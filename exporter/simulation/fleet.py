@@ -36,7 +36,7 @@ def make_fleet(
     for name in itertools.islice(itertools.cycle(turn(known)), count):
         role = known.roles[name]
         numbers[name] += 1
-        servers.append(_server(f"{role.prefix}-{numbers[name]:02d}", name, role, seed, environment))
+        servers.append(make_server(f"{role.prefix}-{numbers[name]:02d}", name, role, seed, environment))
     return tuple(servers)
 
 
@@ -45,7 +45,8 @@ def turn(roles: Roles) -> list[str]:
     return [*roles.roles, *(name for name in _MORE if name in roles.roles)]
 
 
-def _server(name: str, role_name: str, role: Role, seed: int, environment: str) -> Server:
+def make_server(name: str, role_name: str, role: Role, seed: int, environment: str) -> Server:
+    """A server of a role, in one of its sizes, with its services."""
     size = role.sizes[key(seed, "size", name) % len(role.sizes)]
     return Server(
         name=name,

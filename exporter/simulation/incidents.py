@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import re
+import threading
 import uuid
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +13,7 @@ from typing import Any, Protocol
 from exporter.duration import format_duration, parse_duration
 from exporter.model import Server
 from exporter.simulation.incident import LONGEST_MS, Incident, to_row
-from exporter.simulation.occurrences import Occurrences, chosen
+from exporter.simulation.occurrences import NO_PAST, Occurrences, Past, chosen
 from exporter.simulation.pattern import DAY_MS
 from exporter.simulation.plans import Plan, Planner
 from exporter.simulation.roles import Roles
@@ -49,8 +50,7 @@ class _There:
 class IncidentLog:
     """All incidents of a fleet, those asked for and those that happen by themselves: the truth about any time.
 
-    `changed` counts the changes, so that what was computed before one can be dropped. Change it from one thread; any
-    may read.
+    `changed` counts the changes, so that what was computed before one can be dropped. Any thread may read and inject.
     """
 
     def __init__(
@@ -62,38 +62,42 @@ class IncidentLog:
         interval_ms: int = 15_000,
         store: IncidentStore | None = None,
         incidents: Iterable[Incident] = (),
-        former: Sequence[Server] = (),
+        past: Past = NO_PAST,
+        usual: int | None = None,
         new_id: Callable[[], str] = lambda: uuid.uuid4().hex[:12],
         seed: int = 1,
         rate: float = 0.0,
         timezone: str = "UTC",
     ) -> None:
-        """seed, rate, timezone: for what happens by itself, see `Occurrences`."""
+        """usual, seed, rate, timezone: for what happens by itself, see `Occurrences`."""
         self.seed = seed
         self._roles, self._scenarios = roles, scenarios
         self._interval_ms, self._store, self._new_id = interval_ms, store, new_id
-        self._rate, self._timezone = rate, timezone
+        self._rate, self._timezone, self._usual = rate, timezone, usual
         self._incidents = {incident.id: incident for incident in incidents}
+        self._saving = threading.Lock()
         self.changed = len(self._incidents)
-        self._there = self._on(fleet, former)
+        self._there = self._on(fleet, past)
 
-    def follow(self, fleet: Sequence[Server], former: Sequence[Server] = ()) -> None:
-        """From now on this is the fleet. What failed on those that left it, `former`, did happen to the others."""
-        self._there = self._on(fleet, former)
+    def follow(self, fleet: Sequence[Server], past: Past = NO_PAST) -> None:
+        """From now on this is the fleet. What failed on those that have left it did happen to the others."""
+        self._there = self._on(fleet, past)
         self.changed += 1
 
-    def _on(self, fleet: Sequence[Server], former: Sequence[Server]) -> _There:
+    def _on(self, fleet: Sequence[Server], past: Past) -> _There:
         servers = {server.name: server for server in fleet}
-        ever = {server.name: server for server in (*former, *fleet)}
+        ever = {server.name: server for server in (*past.former, *fleet)}
         planner = Planner(ever, self._roles, self._scenarios)
         occurrences = Occurrences(
-            servers,
+            ever,
             planner,
             self._scenarios,
             seed=self.seed,
             rate=self._rate,
             interval_ms=self._interval_ms,
             timezone=self._timezone,
+            stays=past.stays,
+            usual=self._usual,
         )
         return _There(servers, planner, occurrences, functools.lru_cache(maxsize=4096)(planner.plans))
 
@@ -234,8 +238,9 @@ class IncidentLog:
     def _save(self, incident: Incident) -> None:
         if self._store is not None:
             self._store.save_incident(to_row(incident))
-        self._incidents = {**self._incidents, incident.id: incident}  # another thread may be reading the old ones
-        self.changed += 1
+        with self._saving:
+            self._incidents = {**self._incidents, incident.id: incident}  # another thread may be reading the old ones
+            self.changed += 1
 
     def _chosen(self, scenario: Scenario, id: str) -> tuple[str, ...]:
         found = chosen(scenario, self._there.fleet.values(), id)

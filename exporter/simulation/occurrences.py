@@ -11,6 +11,8 @@ import datetime as dt
 import functools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TypeAlias
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -26,12 +28,29 @@ from exporter.simulation.scenarios import Root, Scenario, Schedule
 _AT_RISK = 40  # servers a day
 _TO_UNIT = 2.0**-64
 _EPOCH = dt.date(1970, 1, 1)
+FOREVER_MS = 1 << 62
+
+Stay: TypeAlias = tuple[int, int]
+"""When a server was in the fleet: from a time on up to but not at another, Unix ms."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Past:
+    """Who has left the fleet, and the stays of those that were not always in it."""
+
+    former: Sequence[Server] = ()
+    stays: Mapping[str, Stay] = field(default_factory=dict)
+
+
+NO_PAST = Past()
 
 
 class Occurrences:
     """The incidents that begin by themselves, by the UTC day on which they begin.
 
-    rate: how often random ones happen, 1 as their scenarios say, 0 never.
+    fleet: also who has left it. rate: how often random ones happen, 1 as their scenarios say, 0 never. stays: of those
+    that were not always there; nothing begins on a server that was not. usual: how large the fleet is meant to be,
+    without it as large as it is: one server more must not change how many of a large fleet can be struck.
     """
 
     def __init__(
@@ -44,7 +63,10 @@ class Occurrences:
         rate: float,
         interval_ms: int,
         timezone: str = "UTC",
+        stays: Mapping[str, Stay] = NO_PAST.stays,
+        usual: int | None = None,
     ) -> None:
+        self._stays, self._size = stays, len(fleet) if usual is None else usual
         self._fleet, self._planner, self._seed, self._rate = fleet, planner, seed, rate
         self._interval_ms, self._zone = interval_ms, ZoneInfo(timezone)
         self._scenarios = [
@@ -76,7 +98,7 @@ class Occurrences:
         """The servers that can be struck on a day: all of up to 40, else a few of them."""
         if not len(self._unlucky):
             return []
-        spared = max(0, math.ceil(math.log2(len(self._names) / _AT_RISK)))
+        spared = max(0, math.ceil(math.log2(self._size / _AT_RISK)))
         drawn = bits(self._unlucky, np.array([day], dtype=np.int64)) & np.uint64((1 << spared) - 1)
         return [self._fleet[self._names[row]] for row in np.flatnonzero(drawn == 0).tolist()]
 
@@ -89,17 +111,23 @@ class Occurrences:
                 if of("happens") < per_day - number:
                     start = day * DAY_MS + math.ceil(of("when") * DAY_MS / self._interval_ms) * self._interval_ms
                     length = round(scenario.duration_ms * (0.7 + 0.8 * of("how long")))
-                    yield self._incident(scenario, start, self._with_others(scenario, server), length)
+                    if self._was_there(server.name, start):
+                        yield self._incident(scenario, start, self._with_others(scenario, server, start), length)
 
     def _draw(self, scenario: str, server: str, day: int, number: int, what: str) -> float:
         return key(self._seed, what, scenario, server, str(day), str(number)) * _TO_UNIT
 
-    def _with_others(self, scenario: Scenario, server: Server) -> tuple[str, ...]:
+    def _was_there(self, name: str, t_ms: int) -> bool:
+        joined_ms, left_ms = self._stays.get(name, (0, FOREVER_MS))
+        return joined_ms <= t_ms < left_ms
+
+    def _with_others(self, scenario: Scenario, server: Server, start_ms: int) -> tuple[str, ...]:
         """A server, and where the scenario says a percentage, more of its cell."""
         if scenario.root.percent is None:
             return (server.name,)
         there = self._planner.neighbours(server.name, server.role)
-        fitting = [name for name in there if name in self._fleet and fits(scenario.root, self._fleet[name])]
+        known = [name for name in there if name in self._fleet and self._was_there(name, start_ms)]
+        fitting = [name for name in known if fits(scenario.root, self._fleet[name])]
         first = fitting.index(server.name)
         count = max(1, round(len(fitting) * scenario.root.percent / 100.0))
         return tuple((fitting[first:] + fitting[:first])[:count])
@@ -107,7 +135,8 @@ class Occurrences:
     def _on_time(self, scenario: Scenario, schedule: Schedule, day: int) -> Iterator[Incident]:
         moments = (*self._at(schedule, day), *_every(schedule, day))
         for start in sorted({-(-moment // self._interval_ms) * self._interval_ms for moment in moments}):
-            if targets := chosen(scenario, self._fleet.values(), f"{scenario.name}@{start}"):
+            there = (server for name, server in self._fleet.items() if self._was_there(name, start))
+            if targets := chosen(scenario, there, f"{scenario.name}@{start}"):
                 yield self._incident(scenario, start, targets, scenario.duration_ms)
 
     def _at(self, schedule: Schedule, day: int) -> Iterator[int]:

@@ -283,14 +283,13 @@ def _refuse_if_ticking(config: Config, database: Database) -> None:
 
 @contextlib.contextmanager
 def _simulator(config: Config) -> Iterator[Simulator]:
-    from exporter.simulation.simulator import Simulator
     from exporter.source import open_source
 
     if config.source != "simulated":
         raise Unusable(f"source: {config.source!r}: only the past of a simulated fleet can be made")
     with open_source(config) as source:
-        assert isinstance(source.maker, Simulator), "a simulated fleet has a simulator"
-        yield source.maker
+        assert source.simulator is not None, "a simulated fleet has a simulator"
+        yield source.simulator
 
 
 def _drain(database: Database) -> None:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 
 from exporter.analysis.servers import Readings
 from exporter.analysis.status import Fleet, Judge, Threshold, Thresholds
-from exporter.model import Snapshot
+from exporter.model import Server, Snapshot
 from exporter.web.latency import Latency
 
 
@@ -20,7 +20,7 @@ class Live:
         self._latencies = Latency()
         self._latency: Mapping[str, float] = {}
         self._listeners: list[Callable[[], None]] = []
-        self._expected: Callable[[], Mapping[str, tuple[str, str]]] | None = None
+        self._expected: Callable[[], Mapping[str, Server]] | None = None
         self._snapshot: Snapshot | None = None
         self._fleet = Fleet(0, ())
 
@@ -54,6 +54,6 @@ class Live:
         for listener in self._listeners:
             listener()
 
-    def expect(self, servers: Callable[[], Mapping[str, tuple[str, str]]]) -> None:
-        """Who belongs to the fleet (name: role and environment), asked at each tick; without it, who was ever seen."""
+    def expect(self, servers: Callable[[], Mapping[str, Server]]) -> None:
+        """Who belongs to the fleet, by name, asked at each tick; without it, who was ever seen."""
         self._expected = servers

@@ -31,6 +31,7 @@ from exporter.web.prometheus_status import Status
 from exporter.web.remote_write import Ingest, RemoteWrite
 from exporter.web.result_cache import ResultCache, ResultCacheStats
 from exporter.web.scrape_faults import PageFaults, all_well
+from exporter.web.servers import Register, Servers
 from exporter.web.silences import SilenceRoutes
 from exporter.web.stream import Hub, StreamStats
 from exporter.web.system import Check, System
@@ -54,14 +55,14 @@ class Parts:
 
     telemetry: the process's own families as a page of the given format. analysis: the latest report, None before
     the first. failures: None where nothing is simulated. page_fault: how the page of a single server comes.
-    inventory: JSON-able servers, each with `id`; None: those seen in snapshots. ingest: keeps what comes by remote
-    write; None: nothing does. local: whether it listens on loopback only. revision: differs once samples of the past
-    may read otherwise than before, or could not all be read; what `ingest` and ticks bring aside. kept: JSON-able, how
-    much each tier has of each family. longest_kept_ms: the longest retention. query_threads: for range queries, and as
-    many for everything else.
+    register: the servers of the fleet. ingest: keeps what comes by remote write; None: nothing does. local: whether it
+    listens on loopback only. revision: differs once samples of the past may read otherwise than before, or could not
+    all be read; what `ingest` and ticks bring aside. kept: JSON-able, how much each tier has of each family.
+    longest_kept_ms: the longest retention. query_threads: for range queries, and as many for everything else.
     """
 
     live: Live
+    register: Register
     samples: Queryable
     engine: Engine
     telemetry: Callable[[Format], bytes]
@@ -78,7 +79,6 @@ class Parts:
     revision: Callable[[], object] = _never_changes
     kept: Callable[[], Sequence[Mapping[str, object]]] = tuple
     longest_kept_ms: int = 0
-    inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
     verify: Verify = bcrypt_matches
@@ -132,11 +132,10 @@ def build(parts: Parts) -> Web:
         started=started,
         version=parts.version,
         now=parts.now,
-        inventory=parts.inventory,
     )
+    servers = Servers(parts.register, parts.now)
     hub = _hub(parts, alerts, system)
-    if (inventory := parts.inventory) is not None:
-        parts.live.expect(lambda: {str(of["id"]): (_text(of, "role"), _text(of, "environment")) for of in inventory()})
+    parts.live.expect(parts.register.servers)
     guard = Guard(parts.access, local=parts.local, verify=parts.verify)
     rooms = (
         page,
@@ -171,8 +170,9 @@ def build(parts: Parts) -> Web:
             now=parts.now,
         ),
         audit := Audit(parts.now, guard.name),
-        Control(parts.failures, system.server_ids, lambda: uuid.uuid4().hex[:12], parts.now, audit),
+        Control(parts.failures, servers.names, lambda: uuid.uuid4().hex[:12], parts.now, audit),
         SilenceRoutes(alerter, alerts.refresh),
+        servers,
         system,
         hub,
         Dashboard(STATIC),
@@ -209,10 +209,6 @@ def _hub(parts: Parts, alerts: Alerts, system: System) -> Hub:
     alerts.on_change(lambda: hub.publish("alerts"))
     alerts.watched = lambda: hub.wanted("alerts")
     return hub
-
-
-def _text(server: Mapping[str, object], name: str) -> str:
-    return str(server.get(name, ""))
 
 
 def _process_status(parts: Parts, system: System) -> Mapping[str, object]:

@@ -1,4 +1,4 @@
-"""The exporter itself: health, probes, the scheduler's timers, the servers it knows, discovery for Prometheus."""
+"""The exporter itself: health, probes, the scheduler's timers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from aiohttp import web
 
 from exporter.analysis.status import Fleet
 from exporter.schedule import Timer
-from exporter.web.errors import json_response, not_found
+from exporter.web.errors import json_response
 from exporter.web.fleet_view import rfc3339
 
 _LATE = 3  # ticks
@@ -37,7 +37,6 @@ class System:
         started: float,
         version: str,
         now: Callable[[], float],
-        inventory: Callable[[], Sequence[Mapping[str, object]]] | None = None,
     ) -> None:
         self._fleet = fleet
         self._timers = timers
@@ -46,7 +45,6 @@ class System:
         self._started = started
         self._version = version
         self._now = now
-        self._inventory = inventory
 
     def routes(self) -> list[web.RouteDef]:
         """Where it is served."""
@@ -55,9 +53,6 @@ class System:
             web.get("/-/ready", self.ready),
             web.get("/api/health", self.get_health),
             web.get("/api/system/timers", self.get_timers),
-            web.get("/api/servers", self.servers),
-            web.get("/api/servers/{id}", self.server),
-            web.get("/api/prometheus/sd", self.discovery),
         ]
 
     async def healthy(self, _request: web.Request) -> web.Response:
@@ -116,46 +111,3 @@ class System:
             }
             for timer in self._timers()
         ]
-
-    async def servers(self, _request: web.Request) -> web.Response:
-        """The inventory."""
-        return json_response({"servers": self._known()})
-
-    async def server(self, request: web.Request) -> web.Response:
-        """One server of it."""
-        wanted = request.match_info["id"]
-        for server in self._known():
-            if server["id"] == wanted:
-                return json_response(server)
-        raise not_found(f"unknown server {wanted[:64]!r}")
-
-    def _known(self) -> Sequence[Mapping[str, object]]:
-        if self._inventory is not None:
-            return self._inventory()
-        readings = [status.reading for status in self._fleet().servers]
-        return [{"id": of.id, "role": of.role, "environment": of.environment} for of in readings]
-
-    def server_ids(self) -> list[str]:
-        """The names of all known servers."""
-        return [str(server["id"]) for server in self._known()]
-
-    async def discovery(self, request: web.Request) -> web.Response:
-        """A target per server: this exporter, asked for that server alone.
-
-        Source: prometheus.io/docs/prometheus/latest/http_sd.
-        """
-        return json_response(
-            [
-                {
-                    "targets": [request.host],
-                    "labels": {
-                        "__metrics_path__": "/api/prometheus/metrics",
-                        "__param_server": str(server["id"]),
-                        "instance": str(server["id"]),
-                        "role": str(server.get("role", "")),
-                        "environment": str(server.get("environment", "")),
-                    },
-                }
-                for server in self._known()
-            ]
-        )

@@ -9,6 +9,7 @@ import pytest
 
 from exporter.analysis.servers import Reading, Readings, means
 from exporter.analysis.status import Health, Judge, Threshold, Thresholds
+from exporter.model import Limits, Server
 from tests.web.fleet import FleetMaker
 
 WELL = Reading("web-01", "web", "test", 40, 50, 30, 1.0, 2.0, 0.1, 5.0, 0.0, ())
@@ -53,7 +54,9 @@ def test_the_reason_says_for_how_long() -> None:
 
 def test_a_server_that_is_expected_and_never_seen_is_down() -> None:
     judge = Judge()
-    judge.expect(0, {"web-01": ("web", "test"), "db-01": ("database", "test")})
+    judge.expect(
+        0, {"web-01": Server("web-01", "web", "test", 2, 1, 1), "db-01": Server("db-01", "database", "test", 2, 1, 1)}
+    )
     db, web = judge.judge(0, [WELL]).servers
     assert (db.health, db.reason, db.reading.role) == (Health.DOWN, "no samples", "database")
     assert web.health is Health.HEALTHY
@@ -69,7 +72,7 @@ def test_a_server_that_falls_silent_is_down_until_it_is_taken_out() -> None:
     ]
     assert judge.judge(120_000, [WELL]).servers[0].reason == "no samples for 1m"
     assert fleet.counts()[Health.DOWN] == 1
-    judge.expect(180_000, {"web-01": ("web", "test")})
+    judge.expect(180_000, {"web-01": Server("web-01", "web", "test", 2, 1, 1)})
     assert len(judge.judge(180_000, [WELL]).servers) == 1
 
 
@@ -103,3 +106,22 @@ def test_rates_follow_series_that_move_to_another_index() -> None:
     found = readings.read(FleetMaker("web-01", "api-01").at(2))
     assert found[0].network_in == pytest.approx(1000 / 15)
     assert math.isnan(found[1].network_in)
+
+
+@pytest.mark.parametrize(
+    ("limits", "cpu", "health", "reason"),
+    [
+        ({"cpu": Limits(warning=40)}, 60.0, Health.WARNING, "cpu 60 > 40"),
+        ({"cpu": Limits(warning=85)}, 80.0, Health.HEALTHY, ""),
+        ({"cpu": Limits(critical=50)}, 60.0, Health.CRITICAL, "cpu 60 > 50"),
+        ({"cpu": Limits(warning=95)}, 93.0, Health.HEALTHY, ""),
+        ({"memory": Limits(critical=40)}, 30.0, Health.CRITICAL, "memory 50 > 40"),
+    ],
+)
+def test_a_servers_own_thresholds_hold_in_place_of_everyones(
+    limits: dict[str, Limits], cpu: float, health: Health, reason: str
+) -> None:
+    judge = Judge()
+    judge.expect(0, {"web-01": Server("web-01", "web", "test", 2, 1, 1, thresholds=limits)})
+    (found,) = judge.judge(0, [replace(WELL, cpu=cpu)]).servers
+    assert (found.health, found.reason) == (health, reason)

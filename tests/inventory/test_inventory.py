@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import itertools
 import logging
+import os
+import signal
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from exporter.inventory.database import Database, InventoryUnavailable
-from exporter.inventory.inventory import Inventory
-from exporter.inventory.records import server_from_json, server_to_json
-from exporter.model import Server
-from tests.servers import Running, Servers, free_port
+from exporter.inventory.inventory import Inventory, TooManyServersError
+from exporter.inventory.schema import MIGRATIONS, migrate
+from exporter.model import Limits, Maintenance, Server
+from tests.servers import Running, Servers, free_port, wait_until
 
 WEB = Server(
     name="web-01",
@@ -28,8 +30,9 @@ WEB = Server(
     disk_bytes=80 << 30,
     services=("nginx", "php-fpm"),
     labels={"team": "상점"},
-    thresholds={"cpu": 70.0},
+    thresholds={"cpu": Limits(warning=70.0), "response": Limits(0.5, 2.0)},
     notes='it\'s "quoted"; -- and %s',
+    maintenance=(Maintenance(1_795_392_000_000, 1_795_395_600_000, "디스크 교체"),),
 )
 INCIDENT = {
     "id": "a",
@@ -75,62 +78,154 @@ def refreshed(inventory: Inventory) -> bool:
     return True
 
 
+def put(inventory: Inventory, server: Server) -> None:
+    """Write a server, whatever there was of its name."""
+    assert inventory.change(server.name, lambda _: server, 0) == server
+
+
+def remove(inventory: Inventory, name: str) -> bool:
+    """Take a server out; whether it was there."""
+    there: list[bool] = []
+
+    def gone(current: Server | None) -> None:
+        there.append(current is not None)
+
+    inventory.change(name, gone, 0)
+    return there[0]
+
+
+def names(inventory: Inventory) -> list[str]:
+    """Of the servers, in their order."""
+    return [server.name for server in inventory.servers()]
+
+
 def test_what_was_put_is_read_by_the_next_process_in_its_order(url: str) -> None:
     first = Inventory.open(url)
     servers = [replace(WEB, name=name) for name in ("web-02", "web-01", "api-09")]
-    first.put(servers)
+    for server in servers:
+        put(first, server)
     first.close()
     second = Inventory.open(url)
     assert second.servers() == tuple(servers)
-    assert second.server("web-01") == servers[1] and second.server("none") is None
     second.close()
 
 
 def test_putting_a_server_again_replaces_it_at_its_place(url: str) -> None:
     inventory = Inventory.open(url)
-    inventory.put(some_servers(3))
+    inventory.add(some_servers(3), 0)
     changed = replace(WEB, name="web-001", notes="moved")
-    inventory.put([changed])
+    put(inventory, changed)
     expected = (some_servers(3)[0], changed, some_servers(3)[2])
     assert inventory.servers() == expected
-    inventory.refresh()
-    assert inventory.servers() == expected
+    assert inventory.refresh() is False
+    assert Inventory.open(url).servers() == expected
     inventory.close()
 
 
 def test_a_fleet_of_thousands_is_written_in_batches_of_a_hundred(url: str) -> None:
     inventory = Inventory.open(url)
     before = inventory.stats().queries
-    inventory.put(some_servers(1_050))
+    inventory.add(some_servers(1_050), 0)
     assert inventory.stats().queries - before == 1 + 11
     assert len(Inventory.open(url).servers()) == 1_050
     inventory.close()
 
 
-def test_only_an_empty_inventory_is_seeded(url: str) -> None:
+def test_what_is_known_is_not_added_again_neither_is_what_was_removed(url: str) -> None:
     inventory = Inventory.open(url)
-    assert inventory.seed(some_servers(2)) is True
-    assert inventory.seed(some_servers(5)) is False
-    assert len(inventory.servers()) == 2
+    inventory.add(some_servers(3), 0)
+    mine = replace(WEB, name="web-001", notes="mine")
+    put(inventory, mine)
+    assert remove(inventory, "web-002") is True
+    inventory.add(some_servers(4), 0)
+    assert names(inventory) == ["web-000", "web-001", "web-003"]
+    assert inventory.servers()[1] == mine
+    assert [each.made for each in inventory.kept().values()] == [True, False, False, True]
     inventory.close()
 
 
-def test_a_removed_server_is_gone(url: str) -> None:
+def test_a_removed_server_is_gone_remembered_and_can_come_back(url: str) -> None:
     inventory = Inventory.open(url)
-    inventory.put(some_servers(2))
-    assert inventory.remove("web-000") is True
-    assert inventory.remove("web-000") is False
-    assert [server.name for server in Inventory.open(url).servers()] == ["web-001"]
+    inventory.add(some_servers(2), 0)
+    assert remove(inventory, "web-000") is True
+    assert remove(inventory, "web-000") is False
+    again = Inventory.open(url)
+    assert names(again) == ["web-001"]
+    assert again.kept()["web-000"].removed
+    put(again, WEB)
+    put(again, replace(WEB, name="web-000"))
+    assert names(again) == ["web-000", "web-001", "web-01"]
+    inventory.close()
+    again.close()
+
+
+def test_a_change_begins_with_what_another_process_has_written(url: str) -> None:
+    one, other = Inventory.open(url), Inventory.open(url)
+    put(other, WEB)
+    seen: list[Server | None] = []
+
+    def noted(current: Server | None) -> Server | None:
+        seen.append(current)
+        return None if current is None else replace(current, notes="two")
+
+    one.change(WEB.name, noted, 0)
+    assert seen == [WEB]
+    other.refresh()
+    assert other.servers() == (replace(WEB, notes="two"),)
+    one.close()
+    other.close()
+
+
+def test_what_decide_raises_leaves_all_as_it_was(url: str) -> None:
+    inventory = Inventory.open(url)
+    put(inventory, WEB)
+    revision = inventory.revision
+
+    def refuse(current: Server | None) -> Server | None:
+        raise LookupError("no")
+
+    with pytest.raises(LookupError):
+        inventory.change(WEB.name, refuse, 0)
+    assert inventory.change(WEB.name, lambda current: current, 0) == WEB
+    assert (inventory.revision, inventory.stats().available) == (revision, True)
+    put(inventory, replace(WEB, notes="new"))
+    assert inventory.revision == revision + 1
+    inventory.close()
+
+
+def test_changes_of_many_threads_are_all_there(url: str) -> None:
+    inventory = Inventory.open(url)
+    put(inventory, replace(WEB, cores=1))
+
+    def one_more(_: int) -> None:
+        inventory.change(WEB.name, lambda current: replace(WEB, cores=current.cores + 1 if current else 0), 0)
+
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(one_more, range(40)))
+    assert inventory.servers()[0].cores == Inventory.open(url).servers()[0].cores == 41
+    inventory.close()
+
+
+def test_a_full_inventory_takes_changes_and_no_more_servers(tmp_path: Path) -> None:
+    inventory = Inventory.open(f"sqlite:///{tmp_path}/inventory.db", most=3)
+    inventory.add(some_servers(3), 0)
+    with pytest.raises(TooManyServersError, match="the inventory holds 3 servers"):
+        put(inventory, WEB)
+    put(inventory, replace(WEB, name="web-000", notes="x"))
+    assert len(inventory.servers()) == 3
     inventory.close()
 
 
 def test_refresh_sees_what_another_process_wrote(url: str) -> None:
     one, other = Inventory.open(url), Inventory.open(url)
-    other.put(some_servers(1))
+    other.add(some_servers(1), 0)
     assert one.servers() == ()
     assert one.refresh() is True
     assert one.servers() == other.servers()
     assert one.refresh() is False
+    remove(other, "web-000")
+    assert one.refresh() is True
+    assert one.servers() == ()
     one.close()
     other.close()
 
@@ -153,19 +248,37 @@ def test_a_second_start_migrates_nothing_and_a_newer_schema_is_refused(url: str)
         versions = transaction.execute("SELECT version FROM schema_version")
         transaction.execute("INSERT INTO schema_version VALUES (99)")
     database.close()
-    assert versions == [{"version": 1}]
-    with pytest.raises(InventoryUnavailable, match="schema version 99 is newer than 1"):
+    assert versions == [{"version": 1}, {"version": 2}]
+    with pytest.raises(InventoryUnavailable, match="schema version 99 is newer than 2"):
         Inventory.open(url)
+
+
+def test_a_database_of_the_first_version_keeps_its_servers(url: str) -> None:
+    database = Database(url)
+    values = {"name": "web-01", "services": '["nginx"]', "memory": 16 << 30, "disk": 80 << 30}
+    with database.transaction() as transaction:
+        migrate(transaction, MIGRATIONS[:1])
+        transaction.execute(
+            "INSERT INTO servers VALUES"
+            " (:name, 0, 'web', 'production', 4, :memory, :disk, '/', :services, '{}', '{}', '')",
+            values,
+        )
+    database.close()
+    inventory = Inventory.open(url)
+    (kept,) = inventory.kept().values()
+    assert (kept.server.name, kept.server.services, kept.server.maintenance) == ("web-01", ("nginx",), ())
+    assert (kept.made, kept.removed) == (True, False)
+    inventory.close()
 
 
 def test_a_write_that_fails_changes_neither_database_nor_memory(url: str) -> None:
     inventory = Inventory.open(url)
-    inventory.put(some_servers(1))
+    inventory.add(some_servers(1), 0)
     broken = [replace(WEB, name="fine"), replace(WEB, name="broken", role=None)]  # type: ignore[arg-type]  # on purpose
     with pytest.raises(InventoryUnavailable):
-        inventory.put(broken)
+        inventory.add(broken, 0)
     assert inventory.stats().available is False
-    assert [server.name for server in inventory.servers()] == ["web-000"]
+    assert names(inventory) == ["web-000"]
     assert inventory.refresh() is False
     assert inventory.stats().available is True
     inventory.close()
@@ -187,19 +300,46 @@ def test_slow_queries_are_counted_and_logged(url: str, caplog: pytest.LogCapture
 def test_a_database_that_stops_leaves_reads_and_refuses_writes_until_it_is_back(servers: Servers) -> None:
     running = servers.postgresql()
     inventory = Inventory.open(running.url)
-    inventory.put(some_servers(2))
+    inventory.add(some_servers(2), 0)
     running.interrupt()  # a fast shutdown: clients are cut off
     assert len(inventory.servers()) == 2
     with pytest.raises(InventoryUnavailable) as error:
-        inventory.put(some_servers(3))
+        put(inventory, WEB)
     assert "\n" not in str(error.value)
     assert len(inventory.servers()) == 2 and inventory.stats().available is False
     assert isinstance(running.process.args, list)
     command = [str(word) for word in running.process.args]
     servers.start(command, running.port, lambda: refreshed(inventory), cwd=Path("/"))
-    inventory.put(some_servers(3))
+    put(inventory, WEB)
     assert len(inventory.servers()) == 3 and inventory.stats().available is True
     inventory.close()
+
+
+def test_a_database_that_hangs_is_away_after_a_bounded_wait(servers: Servers) -> None:
+    running = servers.postgresql()
+    inventory = Inventory.open(running.url)
+    put(inventory, WEB)
+    frozen = family(running.process.pid)
+    for pid in frozen:
+        os.kill(pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        with pytest.raises(InventoryUnavailable):
+            put(inventory, replace(WEB, notes="x"))
+        assert time.monotonic() - began < 60
+    finally:
+        for pid in frozen:
+            os.kill(pid, signal.SIGCONT)
+    wait_until(lambda: refreshed(inventory), "the inventory is there again")
+    put(inventory, replace(WEB, notes="y"))
+    assert Inventory.open(running.url).servers() == (replace(WEB, notes="y"),)
+    inventory.close()
+
+
+def family(pid: int) -> list[int]:
+    """A process and all its descendants."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [pid, *(member for child in children for member in family(int(child)))]
 
 
 @pytest.mark.parametrize(
@@ -222,36 +362,3 @@ def test_no_password_is_in_an_error() -> None:
     assert "s3cret" not in str(error.value) and "\n" not in str(error.value)
     assert str(error.value).startswith("inventory postgresql://me:***@127.0.0.1:")
     assert error.value.__cause__ is None
-
-
-def test_json_reads_back_as_it_was() -> None:
-    assert server_from_json(server_to_json(WEB), "web-01") == WEB
-
-
-@given(
-    st.dictionaries(st.text(max_size=10), st.none() | st.booleans() | st.integers() | st.text() | st.lists(st.text()))
-)
-def test_any_json_object_is_a_server_or_refused_in_one_line(tree: dict[str, object]) -> None:
-    try:
-        server = server_from_json(tree, "web-01")
-    except ValueError as err:
-        assert len(str(err).splitlines()) == 1
-    else:
-        assert server.name == "web-01"
-
-
-@pytest.mark.parametrize(
-    ("tree", "message"),
-    [
-        ({}, "Object missing required field `role`"),
-        ({"role": "web", "cores": 0}, "cores: Expected `int` >= 1"),
-        ({"role": "web", "core": 1}, "Object contains unknown field `core`"),
-        ({"role": "web", "name": "web-02"}, "name: 'web-02': must be 'web-01', as in the path"),
-        ({"role": "web", "labels": {"server": "x"}}, "labels.server: is a label that every server has"),
-        ({"role": "web", "thresholds": {"cpu": 101}}, "thresholds[...]: Expected `float` <= 100"),
-    ],
-)
-def test_a_mistake_in_a_server_names_its_place_and_rule(tree: dict[str, object], message: str) -> None:
-    with pytest.raises(ValueError, match=r"\w") as error:
-        server_from_json(tree, "web-01")
-    assert message in str(error.value)

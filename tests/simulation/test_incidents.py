@@ -95,7 +95,7 @@ def test_the_effect_of_a_cascade_comes_as_late_as_it_says() -> None:
 def test_an_incident_goes_on_after_a_restart_and_counters_with_it(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/inventory.db"
     first = Inventory.open(url)
-    first.seed(make_fleet(20))
+    first.add(make_fleet(20), 0)
     log = IncidentLog(first.servers(), shipped_roles(), shipped_scenarios(), store=first)
     log.inject("ddos", now_ms=MONDAY_MS, id="a")
     log.inject("server-crash", ["cache-01"], now_ms=MONDAY_MS + 30_000, id="b")

@@ -11,12 +11,13 @@ import numpy as np
 from aiohttp import TCPConnector, web
 from aiohttp.test_utils import TestClient, TestServer
 
-from exporter.model import Family, Labels, Matcher, SeriesSet, Snapshot
+from exporter.model import Family, Labels, Matcher, SeriesSet, Server, Snapshot
 from exporter.promql.engine import Engine
 from exporter.web.control import Injection
 from exporter.web.exposition import Format
 from exporter.web.live import Live
 from exporter.web.server import Parts, Web, build
+from exporter.web.servers import Decide, ServerRefused
 from tests.servers import free_port
 from tests.web.fleet import T0_MS, FleetMaker
 
@@ -92,6 +93,29 @@ class Broken:
         return [failure for failure in self.active() if start_s <= T0_MS / 1000 <= end_s]
 
 
+class Book:
+    """Servers in memory."""
+
+    def __init__(self, *names: str) -> None:
+        self._servers = {name: self.proposed(name, name.partition("-")[0]) for name in names}
+
+    def servers(self) -> Mapping[str, Server]:
+        return self._servers
+
+    def proposed(self, name: str, role: str) -> Server:
+        if role not in ("api", "db", "web"):
+            raise ValueError(f"role: {role!r}: must be one of api, db, web")
+        return Server(name, role, "test", cores=2, memory_bytes=8 << 30, disk_bytes=80 << 30, services=("nginx",))
+
+    def change(self, name: str, decide: Decide) -> Server | None:
+        wanted = decide(self._servers.get(name))
+        others = {key: server for key, server in self._servers.items() if key != name}
+        if wanted is None and not others:
+            raise ServerRefused(f"id: {name!r}: is the last server of the fleet")
+        self._servers = others if wanted is None else {**self._servers, name: wanted}
+        return wanted
+
+
 def own_families(page: Format) -> bytes:
     """The process's own telemetry: one gauge."""
     lines = (
@@ -104,6 +128,7 @@ def parts(live: Live, samples: Kept, **changed: object) -> Parts:
     """Parts that work, at the time of the fleet's third tick, with no alerter to be found."""
     usual: dict[str, object] = {
         "live": live,
+        "register": Book(*(server.reading.id for server in live.fleet().servers)),
         "samples": samples,
         "engine": Engine(samples),
         "telemetry": own_families,

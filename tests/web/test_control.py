@@ -14,7 +14,7 @@ from exporter.access import Access, WebConfigError, is_local, load
 from exporter.web.live import Live
 from exporter.web.server import build
 from tests.web.fleet import T0_MS, FleetMaker
-from tests.web.site import Client, Kept, parts, serving, site
+from tests.web.site import Book, Client, Kept, parts, serving, site
 
 WISH: dict[str, Any] = {"type": "cpu_spike", "targets": ["web-01"], "duration": "5m", "intensity": 0.5}
 TOKEN = "0123456789abcdef"
@@ -173,17 +173,9 @@ async def test_each_server_is_a_target_of_its_own_for_discovery() -> None:
         assert targets[0]["targets"] == [f"{client.host}:{client.port}"]
 
 
-async def test_servers_are_listed_and_unknown_ones_are_404() -> None:
-    async with site() as client:
-        assert len((await got(client, "/api/servers"))["servers"]) == 3
-        assert (await got(client, "/api/servers/web-01"))["role"] == "web"
-        assert (await got(client, "/api/servers/web-99", 404))["error"]["code"] == "not_found"
-
-
 async def test_a_server_of_the_inventory_that_is_silent_is_down() -> None:
-    known = [{"id": name, "role": "web", "environment": "test"} for name in ("web-01", "web-02")]
     live, maker = Live(), FleetMaker("web-01")
-    room = build(parts(live, Kept(), inventory=lambda: known))
+    room = build(parts(live, Kept(), register=Book("web-01", "web-02")))
     live.publish(maker.at(1))
     async with serving(room) as client:
         data = (await got(client, "/api/unified-metrics"))["data"]

@@ -1,0 +1,177 @@
+"""The simulated fleet of an inventory: who is in it, its snapshots, and its changes while it runs."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Collection, Mapping
+
+from exporter.inventory.database import InventoryUnavailable
+from exporter.inventory.inventory import Inventory, TooManyServersError
+from exporter.inventory.records import Kept
+from exporter.model import Server, Snapshot
+from exporter.simulation.incidents import IncidentLog
+from exporter.simulation.occurrences import FOREVER_MS, Past, Stay
+from exporter.simulation.roles import Roles
+from exporter.simulation.simulator import Simulator
+from exporter.web.servers import Decide, RegisterAway, ServerRefused
+
+log = logging.getLogger(__name__)
+
+_RESTART = "server-crash"
+_RESTART_TAKES = "1m"
+
+
+class Members:
+    """Who of an inventory is in the fleet: everybody but those that the program made beyond the number asked for."""
+
+    def __init__(self, inventory: Inventory, made: Collection[Server], roles: Collection[str], now_ms: int) -> None:
+        """made: the servers that `fleet.servers` asks for; those that the inventory never knew are added to it.
+
+        now_ms: Unix ms.
+        """
+        self._inventory = inventory
+        self._wanted = frozenset(server.name for server in made)
+        self._roles = frozenset(roles)
+        self._read: tuple[int, dict[str, Server], Past] | None = None
+        inventory.add(made, now_ms)
+
+    def now(self) -> Mapping[str, Server]:
+        """The fleet by name, in its order."""
+        return self._current()[1]
+
+    def past(self) -> Past:
+        """Who has left it, and who was there when."""
+        return self._current()[2]
+
+    def _current(self) -> tuple[int, dict[str, Server], Past]:
+        revision = self._inventory.revision
+        if self._read is None or self._read[0] != revision:
+            kept = [each for each in self._inventory.kept().values() if each.server.role in self._roles]
+            fleet = {each.server.name: each.server for each in kept if self._belongs(each)}
+            former = tuple(each.server for each in kept if each.removed)
+            stays = {each.server.name: _stay(each) for each in kept if each.joined_ms or each.removed}
+            self._read = (revision, fleet, Past(former, stays))
+        return self._read
+
+    def _belongs(self, kept: Kept) -> bool:
+        return not kept.removed and (not kept.made or kept.server.name in self._wanted)
+
+
+def _stay(kept: Kept) -> Stay:
+    return (kept.joined_ms, FOREVER_MS if kept.left_ms is None else kept.left_ms)
+
+
+class SimulatedFleet:
+    """Makes the snapshots of the members, and lets clients change who they are.
+
+    A change is felt from the first tick on that begins after it: a new server appears, one that was removed
+    ends, nothing moves on the others. One that gets another size or role restarts for it, as a machine would.
+    No tick waits for a change.
+    """
+
+    def __init__(
+        self,
+        members: Members,
+        inventory: Inventory,
+        roles: Roles,
+        incidents: IncidentLog,
+        build: Callable[[tuple[Server, ...]], Simulator],
+        *,
+        made_like: Callable[[str, str], Server],
+        interval_ms: int,
+        now: Callable[[], float],
+    ) -> None:
+        """build: a simulator of some servers, with these incidents. made_like: a server by name and role.
+
+        now: Unix seconds.
+        """
+        self._members, self._inventory, self._roles, self._incidents = members, inventory, roles, incidents
+        self._build, self._made_like = build, made_like
+        self._interval_ms, self._now = interval_ms, now
+        self._changing = threading.Lock()
+        self._coming: dict[int, tuple[tuple[Server, ...], Past]] = {}
+        self.simulator = build(tuple(members.now().values()))
+
+    def at(self, t_ms: int) -> Snapshot:
+        """The fleet at a time, Unix ms."""
+        if due := [start_ms for start_ms in list(self._coming) if start_ms <= t_ms]:
+            self._follow(*self._coming[max(due)])
+            for start_ms in due:
+                del self._coming[start_ms]
+        return self.simulator.at(t_ms)
+
+    def _follow(self, fleet: tuple[Server, ...], past: Past) -> None:
+        if fleet and fleet != self.simulator.fleet:
+            self._incidents.follow(fleet, past)
+            self.simulator = self._build(fleet)
+            log.info("the fleet has changed servers=%d", len(fleet))
+
+    def servers(self) -> Mapping[str, Server]:
+        """The members by name."""
+        return self._members.now()
+
+    def proposed(self, name: str, role: str) -> Server:
+        """A server of a role as the fleet would make one. Raises ValueError."""
+        if role not in self._roles.roles:
+            raise ValueError(f"role: {role[:64]!r}: must be one of {', '.join(self._roles.roles)}")
+        return self._made_like(name, role)
+
+    def change(self, name: str, decide: Decide) -> Server | None:
+        """Write what `decide` makes of a server. Raises RegisterAway, ServerRefused and what `decide` raises."""
+        before: Server | None = None
+
+        def decided(current: Server | None) -> Server | None:
+            nonlocal before
+            before = current
+            wanted = decide(current)
+            if wanted is None and len(self._members.now()) <= 1:
+                raise ServerRefused(f"id: {name!r}: is the last server of the fleet")
+            return wanted
+
+        with self._changing:
+            try:
+                after = self._inventory.change(name, decided, self._next_ms())
+            except InventoryUnavailable as err:
+                raise RegisterAway(str(err)) from None
+            except TooManyServersError as err:
+                raise ServerRefused(str(err)) from None
+            rebuilt = before is not None and after is not None and _rebuilt(before, after)
+            if rebuilt:
+                self._restart(name)
+            self._expect(later=rebuilt)
+            return after
+
+    def refresh(self) -> None:
+        """Take over what others have written. Raises InventoryUnavailable."""
+        with self._changing:
+            if self._inventory.refresh():
+                self._expect()
+
+    def _next_ms(self) -> int:
+        return (round(self._now() * 1000) // self._interval_ms + 1) * self._interval_ms
+
+    def _expect(self, *, later: bool = False) -> None:
+        """The members as they are now, from the next tick on: the one that is due may be late.
+
+        A restart begins with the next tick and is seen in the one after it: what is rebuilt is new from then on.
+        """
+        start_ms = max(self._next_ms() + later * self._interval_ms, *self._coming, 0)
+        self._coming[start_ms] = (tuple(self._members.now().values()), self._members.past())
+
+    def _restart(self, name: str) -> None:
+        now_ms = round(self._now() * 1000)
+        try:
+            self._incidents.inject(
+                _RESTART, (name,), now_ms=now_ms, duration=_RESTART_TAKES, id=f"rebuilt-{name}-{now_ms}"
+            )
+        except (InventoryUnavailable, ValueError) as err:
+            log.warning("a server that was rebuilt does not restart server=%s err=%s", name, err)
+
+
+def _rebuilt(before: Server, after: Server) -> bool:
+    """Whether it is another machine, not the same one with another note."""
+    return any(getattr(before, name) != getattr(after, name) for name in _HARDWARE)
+
+
+_HARDWARE = ("role", "cores", "memory_bytes", "disk_bytes", "mount")
