@@ -33,6 +33,7 @@ from alerter.loops.enrichment import Enrichment
 from alerter.loops.evaluator import Evaluator
 from alerter.loops.group_loop import GroupLoop, Surroundings
 from alerter.loops.heartbeat import Heartbeat
+from alerter.loops.maintenance import Maintenance, of_datasource
 from alerter.loops.patience import DeliveryStats
 from alerter.loops.self_watch import SelfWatch, ending_silences, failing_rules, silent_datasource
 from alerter.receivers import ReceiverError, Secrets, WiredReceiver, wire
@@ -120,6 +121,7 @@ class App:
         self._heartbeat = (
             Heartbeat(secrets.heartbeat_url, self._trouble, self.world.sleep) if secrets.heartbeat_url else None
         )
+        self._maintenance = self._maintenance_windows()
         self._dirty = asyncio.Event()
         self._ready = self._overtaken = False
         self._registry = telemetry.registry(self._reading)
@@ -185,6 +187,13 @@ class App:
     def _name(self) -> str:
         """What names this alerter among those on one Redis."""
         return f"{self.world.host()}/{self.config.web.listen_address}"
+
+    def _maintenance_windows(self) -> Maintenance | None:
+        told = self.config.maintenance.url
+        url = f"{told.rstrip('/')}/api/maintenance" if told else of_datasource(self.config.datasource.url)
+        if not url:
+            return None
+        return Maintenance(url, self.silences, self._silences_changed, self.world.now, self.world.sleep)
 
     def _self_watch(self) -> SelfWatch:
         return SelfWatch(
@@ -365,6 +374,8 @@ class App:
         loops: list[Coroutine[Any, Any, None]] = [self._flushing()]
         loops += [delivery.run() for delivery in self.deliveries]
         loops.append(self._watch.run())
+        if self._maintenance is not None:
+            loops.append(self._maintenance.run())
         if self._heartbeat is not None:
             loops.append(self._heartbeat.run())
         loops += [series.run(self.datasource.query) for series in self.wired.series]

@@ -73,6 +73,18 @@ class Datasource(Section, frozen=True):
         _duration("timeout", self.timeout, 1)
 
 
+class Maintenance(Section, frozen=True):
+    """Whose maintenance windows silence servers."""
+
+    url: Annotated[
+        str, Meta(description="base URL of the exporter whose maintenance windows hold; by itself the datasource's")
+    ] = ""
+
+    def __post_init__(self) -> None:
+        if self.url:
+            known_scheme(self.url, "http://", "https://")
+
+
 class RemoteWrite(Section, frozen=True):
     """Where recording rules, ALERTS and ALERTS_FOR_STATE are written; empty writes none."""
 
@@ -268,6 +280,7 @@ class Config(Section, frozen=True):
     log: Log = Log()
     state: State = State()
     datasource: Datasource = Datasource()
+    maintenance: Maintenance = Maintenance()
     remote_write: RemoteWrite = RemoteWrite()
     evaluation: Evaluation = Evaluation()
     delivery: Delivery = Delivery()
@@ -294,4 +307,5 @@ class Config(Section, frozen=True):
 
     def passwords(self) -> tuple[str, ...]:
         """Those that stand in URLs: no log line may hold them."""
-        return passwords_in(self.state.url, self.datasource.url, self.remote_write.url, self.alertmanager.url)
+        urls = (self.state.url, self.datasource.url, self.maintenance.url, self.remote_write.url)
+        return passwords_in(*urls, self.alertmanager.url)

@@ -208,3 +208,30 @@ def test_without_secrets_the_messages_are_printed_and_marked(servers: Servers) -
     printed = [line for line in alerter.output().splitlines() if "Critical CPU usage on web-01" in line]
     assert any("not sent" in line for line in alerter.output().splitlines())
     assert printed
+
+
+def test_a_server_in_maintenance_pages_nobody_until_it_is_over(servers: Servers, told: Told) -> None:
+    house = House(servers, scratch(servers.folder, "samples.db"))
+    house.exporter("--failures.rate", "0")
+    web_01 = f"{house.exporter_url}/api/servers/web-01"
+    window = {"start": time.time() - 60, "end": time.time() + 3_600, "reason": "new disk"}
+    fetch(web_01, method="PATCH", body={"maintenance": [window]})
+    house.alerter(settings=told.settings, env=told.env)
+    silences = f"{house.alerter_url}/api/v2/silences"
+    wait_until(lambda: bool(fetch(silences)), "the silence")
+    (silence,) = fetch(silences)
+    assert (silence["createdBy"], silence["comment"], silence["status"]["state"]) == (
+        "maintenance",
+        "new disk",
+        "active",
+    )
+    inject(house, "quiet")
+    alerts = f"{house.alerter_url}/api/v2/alerts"
+    wait_until(
+        lambda: any(silence["id"] in alert["status"]["silencedBy"] for alert in fetch(alerts)), "the silenced alert"
+    )
+    quiet_for(told, 5)
+    assert not told.slack.requests
+    fetch(web_01, method="PATCH", body={"maintenance": []})
+    wait_until(lambda: bool(told.slack.accepted), "the message after the window")
+    assert "web-01" in told.slack.accepted[0]["text"]
