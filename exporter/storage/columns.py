@@ -38,6 +38,7 @@ _LONGEST_CHAIN = 64
 _FEW_SLOTS = 8
 _MOST_GROUPS = 250
 _WORTH_BITS = 0.25  # what a reference must save, as the estimate is none of the best
+_WORTH_PREDICTING = 0.95  # of the size: it takes three times as long to read back
 _TAPS = 4  # of the linear prediction that pcodec tries
 _FEWEST, _MOST, _BATCH = 500, 1 << 18, 256  # numbers for that; it fails on a last batch of fewer than its taps
 
@@ -313,7 +314,8 @@ def compress(numbers: Numbers) -> bytes:
                 spec = DeltaSpec.try_conv1(_TAPS)
                 configs.append(ChunkConfig(compression_level=_LEVEL, delta_spec=spec, mode_spec=ModeSpec.classic()))
             break
-    return min((bytes(standalone.simple_compress(numbers, config)) for config in configs), key=len)
+    plain, *predicted = (bytes(standalone.simple_compress(numbers, config)) for config in configs)
+    return next((each for each in predicted if len(each) < _WORTH_PREDICTING * len(plain)), plain)
 
 
 def decompress(data: bytes, count: int) -> Any:
