@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 from weakref import WeakKeyDictionary
 
 import numpy as np
+from isal import igzip
 from numpy.typing import NDArray
 
 from exporter.catalogue import JUDGEMENTS
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from exporter.model import Samples
 
 Rows = NDArray[np.int64]
+
+_MANY_LINES = 10_000
+_NEVER_IN_TEXT = b"\xff"  # no byte of UTF-8
 
 
 class Format(Enum):
@@ -37,16 +41,37 @@ class Format(Enum):
 END: Mapping[Format, bytes] = {Format.TEXT: b"", Format.OPENMETRICS: b"# EOF\n"}
 
 
+class Prefixes:
+    """The prepared texts of a family's lines: as they are, or packed where they are many.
+
+    A million texts take 140 MB as objects and 10 MB packed; unpacking them is a fifth of the time of a rendering.
+    """
+
+    __slots__ = ("_packed", "_plain")
+
+    def __init__(self, texts: list[bytes]) -> None:
+        many = len(texts) > _MANY_LINES
+        self._plain = () if many else tuple(texts)
+        self._packed = igzip.compress(_NEVER_IN_TEXT.join(texts), 1) if many else b""
+
+    def all(self) -> Sequence[bytes]:
+        """Every line's, in order."""
+        if not self._packed:
+            return self._plain
+        joined: bytes = igzip.decompress(self._packed)  # type: ignore[no-untyped-call]  # the library's
+        return joined.split(_NEVER_IN_TEXT)
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Layout:
     """The lines of one family without their numbers.
 
-    `prefixes[i]` is line i up to its value; `order[i]` says which value belongs there, counted over the family's
+    `prefixes` has line i up to its value; `order[i]` says which value belongs there, counted over the family's
     columns one after the other (None: as they stand). `others` are the indexes after the first that this is for.
     """
 
     others: tuple[SeriesIndex, ...]
-    prefixes: list[bytes]
+    prefixes: Prefixes
     order: Rows | None
     servers: tuple[str, ...]
     _rows: dict[str, list[int]] = field(default_factory=dict)
@@ -83,14 +108,22 @@ class Exposition:
 
         servers: only the lines with one of these as their label `server`. wanted: only these families.
         """
-        pages = []
+        return b"".join(self.parts(snapshot, page, servers, wanted))
+
+    def parts(
+        self,
+        snapshot: Snapshot,
+        page: Format,
+        servers: Sequence[str] | None = None,
+        wanted: Callable[[Family], bool] | None = None,
+    ) -> Iterator[bytes]:
+        """The same, family by family."""
         for columns in families(snapshot):
             if wanted is not None and not wanted(columns[0].index.family):
                 continue
             lines = self._lines(columns, page, servers)
             if lines:
-                pages.append(_header(columns[0].index.family, page) + lines)
-        return b"".join(pages)
+                yield _header(columns[0].index.family, page) + lines
 
     def servers(self, snapshot: Snapshot) -> set[str]:
         """The servers that say anything in the snapshot."""
@@ -100,7 +133,7 @@ class Exposition:
     def _lines(self, columns: tuple[Column, ...], page: Format, servers: Sequence[str] | None) -> bytes:
         layout = self._layout(columns)
         values = _values(columns)
-        order, prefixes = layout.order, layout.prefixes
+        order, prefixes = layout.order, layout.prefixes.all()
         if servers is not None:
             lines = layout.lines_of(servers)
             prefixes = [prefixes[line] for line in lines.tolist()]
@@ -135,11 +168,11 @@ def _make_layout(indexes: list[SeriesIndex]) -> Layout:
     prefixes = [prefix for index in indexes for prefix in _prefixes(index)]
     servers = [server for index in indexes for server in label_values(index, "server")]
     if len(indexes) == 1:
-        return Layout((), prefixes, None, tuple(servers))
+        return Layout((), Prefixes(prefixes), None, tuple(servers))
     order = _by_series(indexes)
     return Layout(
         tuple(indexes[1:]),
-        [prefixes[i] for i in order],
+        Prefixes([prefixes[i] for i in order]),
         np.array(order, dtype=np.int64),
         tuple(servers[i] for i in order),
     )

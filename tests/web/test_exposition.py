@@ -150,3 +150,17 @@ def test_a_histogram_with_one_new_index_is_laid_out_anew() -> None:
         f'latency_seconds_count{{server="b",method="GET"}} {format_value(9.0)}'
         in exposition.render(changed, Format.TEXT).decode()
     )
+
+
+def test_a_family_of_many_lines_has_the_same_text_packed() -> None:
+    names = [f"s{number}" for number in range(10_001)]
+    family = Family("many", MetricType.GAUGE, "ü")
+    odd = ('a"\\\n\x00ü',)
+    few, many = (SeriesIndex(family, "many", ("x",), (odd, *((name,) for name in names[:n]))) for n in (5, 10_001))
+    pages = [
+        Exposition().render(Snapshot(1, (Column(each, np.arange(len(each.rows), dtype=float)),)), Format.TEXT)
+        for each in (few, many)
+    ]
+    assert pages[1].startswith(pages[0].rstrip(b"\n"))
+    assert pages[1].count(b"\n") == 2 + 10_002
+    assert pages[1].endswith(b'many{x="s10000"} 10001\n')
