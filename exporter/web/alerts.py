@@ -77,6 +77,8 @@ class Alerts:
         self.active: tuple[ActiveAlert, ...] = ()
         self.details = Details()
         self.away: str | None = None
+        self.up: bool | None = None
+        """Whether it answers; None before the first answer."""
 
     def on_change(self, listener: Callable[[], None]) -> None:
         """Call this whenever the alerts or their details differ from the last time."""
@@ -115,15 +117,15 @@ class Alerts:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        before = (self.active, self.details, self.away is None)
+        before = (self.active, self.details, self.up)
         try:
             await self._ask()
         except AlerterAway as err:
             self._note_absence(str(err))
-            self._body, self.active, self.details = b"", (), Details()
+            self._body, self.active, self.details, self.up = b"", (), Details(), False
         else:
-            self.away, self._told = None, False
-        if (self.active, self.details, self.away is None) != before:
+            self.away, self._told, self.up = None, False, True
+        if (self.active, self.details, self.up) != before:
             self._counts = Counter(alert.labels.get("server", "") for alert in self.active if alert.state == "firing")
             for listener in self._listeners:
                 listener()

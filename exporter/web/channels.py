@@ -63,7 +63,7 @@ class Channels:
             "total": len(self._alerts.active),
             "resolved": [each.as_json() for each in details.resolved],
             "silences": [silence.as_json() for silence in details.silences[:MOST]],
-            "alerter": {"up": self._alerts.away is None, "error": self._alerts.away or ""},
+            "alerter": {"up": self._alerts.up, "error": self._alerts.away or ""},
         }
 
     def _shown(self, alert: ActiveAlert) -> dict[str, object]:

@@ -1,229 +1,166 @@
-// The page of one server: facts and charts over a range.
+// The page of one server: facts, alerts, analysis, and charts over a range.
 
-import { alertList } from "./alerts.js";
-import { range } from "./api.js";
-import { h, text } from "./dom.js";
-import { bytesPerSecond, duration, milliseconds, percent, plain, seconds } from "./format.js";
-import { t } from "./i18n.js";
+import { get, range } from "./exporter.js";
+import { Chart, Timeline, filled } from "./chart.js";
+import { Alerts, Analysis } from "./findings.js";
+import { language, t } from "./i18n.js";
+import { attribute, button, bytes, bytesPerSecond, clock, duration, h, level, milliseconds, percent, plain, score, seconds, text } from "./ui.js";
 
+const POINTS = 360, TICK_S = 15;
 export const RANGES = { "15m": 900, "1h": 3600, "6h": 21600, "24h": 86400, "3d": 259200, "7d": 604800 };
-const COLOURS = ["#5aa9f8", "#f0a23c", "#4cc38a", "#e5677a", "#b48cf2", "#3fc6c6", "#c9b037", "#9aa7b4"];
-const POINTS = 360;
 
-/** What is drawn: title, unit, and queries with the label that names their series. `$s` is the server, `$w` a rate's window. */
+const each = (name) => `openmanager_${name}{server=$s}`;
+const rate = (name, by = "") => `sum${by} (rate(openmanager_${name}{server=$s}[$w]))`;
+const quantile = (q) => `histogram_quantile(${q}, ${rate("http_request_latency_seconds_bucket", " by (le)")})`;
+
+/** PromQL: $s is the server's name quoted, $w the window of rates. word: the title; lines: [query, name of the series or of the label that names it]; top: of the scale; measure: whose
+ * thresholds are drawn; ahead: a query for where the lines are going, $r the history it looks at, $f how far. */
 const CHARTS = [
-  ["cores", percent, [["openmanager_cpu_usage_percent{server=$s}", "core"]], 100],
-  ["load", plain, [["openmanager_cpu_load_average_1m{server=$s}", "1m"], ["openmanager_cpu_load_average_5m{server=$s}", "5m"], ["openmanager_cpu_load_average_15m{server=$s}", "15m"]]],
-  ["memoryUse", percent, [["openmanager_memory_usage_percent{server=$s}", "memory"]], 100],
-  ["disks", percent, [["openmanager_disk_usage_percent{server=$s}", "mount"]], 100],
-  ["networkIo", bytesPerSecond, [["sum(rate(openmanager_network_receive_bytes_total{server=$s}[$w]))", "in"], ["sum(rate(openmanager_network_transmit_bytes_total{server=$s}[$w]))", "out"]]],
-  ["diskIo", bytesPerSecond, [["sum(rate(openmanager_disk_read_bytes_total{server=$s}[$w]))", "read"], ["sum(rate(openmanager_disk_write_bytes_total{server=$s}[$w]))", "write"]]],
-  ["latency", seconds, [0.5, 0.95, 0.99].map((q) => [`histogram_quantile(${q}, sum by (le) (rate(openmanager_http_request_latency_seconds_bucket{server=$s}[$w])))`, `p${q * 100}`])],
-  ["requestRate", plain, [["sum by (status) (rate(openmanager_http_requests_total{server=$s}[$w]))", "status"]]],
+  { word: "cores", format: percent, top: 100, measure: "cpu", lines: [[each("cpu_usage_percent"), "core"]], prefix: "core" },
+  { word: "load", format: plain, lines: [[each("cpu_load_average_1m"), "1m"], [each("cpu_load_average_5m"), "5m"], [each("cpu_load_average_15m"), "15m"]] },
+  { word: "memoryUse", format: percent, top: 100, measure: "memory", lines: [[each("memory_usage_percent"), "memory"]] },
+  { word: "disks", format: percent, top: 100, measure: "disk", lines: [[each("disk_usage_percent"), "mount"]], ahead: `predict_linear(${each("disk_usage_percent")}[$r], $f)` },
+  { word: "latency", format: seconds, lines: [0.5, 0.95, 0.99].map((q) => [quantile(q), `p${q * 100}`]) },
+  { word: "requestRate", format: plain, lines: [[rate("http_requests_total", " by (status)"), "status"]] },
+  { word: "errorRatio", format: percent, lines: [[`100 * (sum (rate(openmanager_http_requests_total{server=$s,status=~"5.."}[$w])) or vector(0)) / ${rate("http_requests_total")}`, "5xx"]] },
+  { word: "diskIo", format: bytesPerSecond, lines: [[rate("disk_read_bytes_total"), "read"], [rate("disk_write_bytes_total"), "write"]] },
+  { word: "networkIo", format: bytesPerSecond, lines: [[rate("network_receive_bytes_total"), "in"], [rate("network_transmit_bytes_total"), "out"]] },
 ];
+const SERVICES = each("service_up");
+const BOOTED = each("boot_time_seconds");
 
 export class ServerPage {
-  #charts = [];
   #abort = null;
-  #zoom = null;
-  #drawn = 0;
+  #loaded = 0;
+  #figures = new Map();
 
   constructor(main, state, go) {
     this.state = state;
     this.go = go;
     this.id = state.view.server;
-    this.title = h("h1", this.id);
     this.status = h("span.status");
-    this.reason = h("span.dim");
+    this.reason = h("span.reason");
     this.facts = h("dl.facts");
-    this.alerts = h("div", { "aria-live": "polite" });
     this.missing = h("p.notice", { hidden: true }, t("unknownServer", this.id));
-    this.buttons = new Map(Object.keys(RANGES).map((name) => [name, h("button", { type: "button", onclick: () => this.choose(name) }, name)]));
-    this.grid = h("div.charts");
+    this.ranges = new Map(Object.keys(RANGES).map((name) => [name, button(name, () => go({ range: name, zoom: null }))]));
+    this.zoomed = button("", () => go({ zoom: null }), "", { hidden: true, title: t("unzoom") });
+    this.alerts = new Alerts(state, go, this.id);
+    this.analysis = new Analysis(state, go, this.id);
+    const select = (from, to) => to - from >= 2 * TICK_S && go({ zoom: [from, to] });
+    this.charts = [...CHARTS.map((spec) => new Chart(spec, this.id, select)), new Timeline(SERVICES, this.id)];
+    for (const chart of this.charts) chart.thresholds = () => this.#server();
     main.replaceChildren(
-      h("div.bar-top", h("a", { href: "/" }, `← ${t("back")}`), this.title, this.status, this.reason, h("div.ranges", { role: "group" }, [...this.buttons.values()])),
+      h("div.bar-top", h("a.back", { href: "/" }, `← ${t("back")}`), h("h1", this.id), this.status, this.reason,
+        h("div.ranges", { role: "group", "aria-label": t("rangeLabel") }, this.zoomed, [...this.ranges.values()])),
       this.missing,
-      h("section.panel", h("div.body", this.facts)),
-      this.grid,
-      h("section.panel", h("h2", t("alerts")), this.alerts));
-    this.#charts = CHARTS.map((chart) => new Chart(this.grid, this.id, chart, (from, to) => this.#select(from, to)));
+      h("section.figures", { "aria-label": t("now") }, ["cpu", "memory", "disk", "p99", "requests", "network", "health", "anomaly"].map((name) => this.#figure(name))),
+      h("section.panel", { "aria-label": t("facts") }, h("div.body", this.facts)),
+      h("div.two", this.alerts.element, this.analysis.element),
+      h("div.charts", this.charts.map(({ element }) => element)));
+    this.#learn();
     this.update();
     this.load();
   }
 
-  choose(name) {
-    this.#zoom = null;
-    this.go({ range: name });
+  #figure(name) {
+    const figure = h("div.figure", h("span", t(name)), h("b"), h("i", { "aria-hidden": "true" }));
+    this.#figures.set(name, figure);
+    return figure;
   }
 
-  #select(from, to) {
-    this.#zoom = [from, to];
-    this.load();
+  #server() {
+    return this.state.servers.find(({ id }) => id === this.id);
+  }
+
+  /** What the inventory knows of it. */
+  async #learn() {
+    this.known = await get(`/api/servers/${encodeURIComponent(this.id)}`).catch(() => ({}));
+    this.told = "";
+    this.update();
   }
 
   async load() {
-    for (const [name, button] of this.buttons) button.setAttribute("aria-pressed", String(!this.#zoom && name === this.state.view.range));
+    const { view } = this.state;
     this.#abort?.abort();
     this.#abort = new AbortController();
-    const span = RANGES[this.state.view.range];
-    const now = Math.floor(Date.now() / 15000) * 15;
-    const [start, end] = this.#zoom ?? [now - span, now];
-    const step = Math.max(15, Math.ceil((end - start) / POINTS / 15) * 15);
-    this.#drawn = Date.now();
-    await Promise.all(this.#charts.map((chart) => chart.load(start, end, step, this.#abort.signal)));
+    const { signal } = this.#abort;
+    const now = Math.floor(Date.now() / 1000 / TICK_S) * TICK_S;
+    const [from, end] = view.zoom ?? [now - RANGES[view.range], now];
+    const step = Math.max(TICK_S, Math.ceil((end - from) / POINTS / TICK_S) * TICK_S);
+    const start = Math.floor(from / step) * step;
+    this.#loaded = Date.now();
+    const when = { start, end, step, live: !view.zoom };
+    const around = this.#around(when, signal);
+    await Promise.all(this.charts.map((chart) => chart.load(when, around, signal)));
   }
 
-  close() {
-    this.#abort?.abort();
-    for (const chart of this.#charts) chart.close();
+  /** What is drawn into every chart: moments of boot, and what was simulated where that is wanted. */
+  async #around({ start, end, step }, signal) {
+    const booted = range(filled(BOOTED, { server: this.id, window_s: 0 }), start, end, step, signal).catch(() => []);
+    const truth = this.state.view.truth ? get(`/api/truth?start=${start}&end=${end}`, signal).catch(() => null) : null;
+    const times = (await booted).flatMap(({ values }) => values.map(([, value]) => Number(value)));
+    const concerns = ({ targets, affected = [] }) => targets.includes(this.id) || affected.some(({ server }) => server === this.id);
+    return { restarts: [...new Set(times)].filter((at) => at > start && at <= end), truth: ((await truth)?.incidents ?? []).filter(concerns) };
   }
 
   update() {
-    const server = this.state.servers.find((s) => s.id === this.id);
-    this.missing.hidden = Boolean(server) || !this.state.servers.length;
-    this.updateAlerts();
+    const { servers, omitted, view } = this.state;
+    const server = this.#server();
+    this.missing.hidden = Boolean(server) || !servers.length || omitted > 0;
+    this.alerts.update();
+    this.analysis.update();
+    for (const [name, element] of this.ranges) attribute(element, "aria-pressed", String(!view.zoom && name === view.range));
+    this.zoomed.hidden = !view.zoom;
+    if (view.zoom) text(this.zoomed, `${clock(view.zoom[0], language, true)} – ${clock(view.zoom[1], language)} ✕`);
     if (!server) return;
-    this.status.className = `status ${server.status}`;
+    this.#now(server);
+    this.#facts(server);
+    const every = Math.max(TICK_S * 1000 - 1000, (RANGES[view.range] / POINTS) * 1000);
+    if (!view.zoom && !document.hidden && Date.now() - this.#loaded > every) this.load();
+  }
+
+  #now(server) {
+    attribute(this.status, "class", `status ${server.status}`);
     text(this.status, t(server.status));
     text(this.reason, server.reason);
-    const facts = [["role", server.role], ["environment", server.environment], ["cpu", percent(server.cpu)], ["memory", percent(server.memory)], ["disk", percent(server.disk)],
-      ["network", `${bytesPerSecond(server.network.in)} / ${bytesPerSecond(server.network.out)}`], ["requests", plain(server.requests)], ["response", milliseconds(server.response_ms)],
-      ["uptime", server.booted && server.status !== "down" ? duration(Date.now() / 1000 - server.booted) : "–"]];
-    this.facts.replaceChildren(...facts.map(([word, value]) => h("div", h("dt", t(word)), h("dd", value || "–"))));
-    if (!this.#zoom && !document.hidden && Date.now() - this.#drawn > Math.max(14000, (RANGES[this.state.view.range] / POINTS) * 1000)) this.load();
-  }
-
-  updateAlerts() {
-    const mine = this.state.alerts.filter((alert) => alert.labels.server === this.id);
-    this.alerts.replaceChildren(alertList(mine, this.state.alerterUp));
-  }
-}
-
-let plotting = null;
-
-/** The chart library, fetched when the first chart is drawn. */
-function plotter() {
-  plotting ??= new Promise((resolve, reject) => {
-    document.head.append(h("script", { src: "/static/vendor/uplot/uPlot.iife.min.js", onload: resolve, onerror: () => reject(new Error("uPlot")) }));
-  });
-  return plotting;
-}
-
-class Chart {
-  #plot = null;
-  #lines = [];
-
-  constructor(grid, server, [title, format, queries, most], onSelect) {
-    this.queries = queries.map(([query, name]) => [query.replaceAll("$s", JSON.stringify(server)), name]);
-    this.format = format;
-    this.most = most;
-    this.onSelect = onSelect;
-    this.place = h("div.plot");
-    this.legend = h("div.legend");
-    this.link = h("a", { target: "_blank", rel: "noopener" }, t("query"));
-    this.panel = h("section.panel.chart", h("h2", t(title), this.link), this.place, this.legend);
-    grid.append(this.panel);
-    this.resized = new ResizeObserver(() => this.#plot?.setSize(this.#size()));
-    this.resized.observe(this.place);
-  }
-
-  #size() {
-    return { width: Math.max(200, this.place.clientWidth - 12), height: 170 };
-  }
-
-  async load(start, end, step, signal) {
-    const window = `${Math.max(60, 2 * step)}s`;
-    const queries = this.queries.map(([query, name]) => [query.replaceAll("$w", window), name]);
-    this.link.href = `/api/prometheus/api/v1/query_range?${new URLSearchParams({ query: queries[0][0], start, end, step })}`;
-    try {
-      const [answers] = await Promise.all([Promise.all(queries.map(([query]) => range(query, start, end, step, signal))), plotter()]);
-      if (signal.aborted) return;
-      const lines = answers.flatMap((series, i) => series.map(({ metric, values }) => ({ name: metric[queries[i][1]] ?? queries[i][1], values })));
-      this.#draw(lines.sort((a, b) => a.name.localeCompare(b.name, undefined, { numeric: true })), start, end, step);
-    } catch (error) {
-      if (error.name === "AbortError") return;
-      this.#forget();
-      this.place.replaceChildren(h("p.empty", t("loadFailed", error.message), " ", h("button", { type: "button", onclick: () => this.load(start, end, step, signal) }, t("retry"))));
-      this.legend.replaceChildren();
+    const of = this.state.analysis?.servers?.find(({ server: name }) => name === this.id) ?? {};
+    const shown = {
+      cpu: [percent(server.cpu), level("cpu", server.cpu, server), server.cpu], memory: [percent(server.memory), level("memory", server.memory, server), server.memory],
+      disk: [percent(server.disk), level("disk", server.disk, server), server.disk], p99: [milliseconds(server.p99_ms), level("latency", server.p99_ms, server)],
+      requests: [plain(server.requests)], network: [`${bytesPerSecond(server.network.in)} / ${bytesPerSecond(server.network.out)}`],
+      health: [of.health_score === undefined ? "–" : String(of.health_score), "", of.health_score], anomaly: [score(of.anomaly_score), level("anomaly", of.anomaly_score)],
+    };
+    for (const [name, [value, how = "", part = null]] of Object.entries(shown)) {
+      const figure = this.#figures.get(name);
+      attribute(figure, "class", `figure ${how}`);
+      text(figure.children[1], value);
+      figure.lastChild.hidden = part === null;
+      figure.lastChild.style.setProperty("--v", `${Math.min(100, part ?? 0)}%`);
     }
   }
 
-  /** One row of times for all; where a series has no sample the line has a gap. */
-  #draw(lines, start, end, step) {
-    if (!lines.length) {
-      this.#forget();
-      this.place.replaceChildren(h("p.empty", t("noSamples")));
-      this.legend.replaceChildren();
-      return;
-    }
-    const times = Array.from({ length: Math.floor((end - start) / step) + 1 }, (_, i) => start + i * step);
-    const rows = lines.map(({ values }) => {
-      const row = Array(times.length).fill(null);
-      for (const [at, value] of values) row[Math.round((at - start) / step)] = Number.isFinite(Number(value)) ? Number(value) : null;
-      return row;
-    });
-    const names = lines.map(({ name }) => name);
-    if (!this.#plot || names.join("\n") !== this.#lines.join("\n")) this.#make(names, [times, ...rows]);
-    else this.#plot.setData([times, ...rows]);
-    this.#explain(names, rows);
+  /** Made anew only when they differ. */
+  #facts(server) {
+    const { known = {} } = this;
+    const up = server.booted && server.status !== "down" ? duration(Date.now() / 1000 - server.booted) : "–";
+    const facts = [["role", server.role], ["environment", server.environment], ["cpus", known.cores], ["memory", bytes(known.memory_bytes)], ["disk", bytes(known.disk_bytes)],
+      ["uptime", up], ["booted", server.booted ? new Date(server.booted * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" }) : "–"],
+      ["labels", Object.entries(known.labels ?? {}).map(([name, value]) => `${name}=${value}`).join(", ")], ["notes", known.notes]].filter(([, value]) => value && value !== "–");
+    const told = JSON.stringify(facts);
+    if (told === this.told) return;
+    this.told = told;
+    this.facts.replaceChildren(...facts.map(([word, value]) => h("div", h("dt", t(word)), h("dd", String(value)))));
   }
 
-  /** Hours and minutes; days where a day begins, or where the range is long. */
-  #times(plot, splits) {
-    const long = splits.at(-1) - splits[0] > 2 * 86400;
-    return splits.map((t) => {
-      const at = new Date(t * 1000);
-      const day = at.toLocaleDateString(undefined, { month: "short", day: "numeric" });
-      const time = at.toLocaleTimeString(undefined, { hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
-      return time === "00:00" ? day : long ? `${day} ${time}` : time;
-    });
-  }
-
-  #make(names, data) {
-    this.#forget();
-    this.place.replaceChildren();
-    const style = getComputedStyle(document.documentElement);
-    const axis = { stroke: style.getPropertyValue("--dim"), grid: { stroke: style.getPropertyValue("--line"), width: 1 }, ticks: { show: false }, font: "11px system-ui" };
-    const { most, format, onSelect } = this;
-    const top = (low, high) => (most ? Math.min(most, Math.max(10, high * 1.15)) : high > 0 ? high * 1.1 : 1);
-    const select = (plot) => plot.select.width > 8 && onSelect(Math.round(plot.posToVal(plot.select.left, "x")), Math.round(plot.posToVal(plot.select.left + plot.select.width, "x")));
-    this.#plot = new uPlot({
-      ...this.#size(),
-      cursor: { sync: { key: "server" }, drag: { setScale: false }, points: { size: 6 } },
-      legend: { show: false },
-      scales: { y: { range: (_, low, high) => [0, top(low, high)] } },
-      axes: [{ ...axis, size: 30, space: 64, values: (plot, splits) => this.#times(plot, splits) }, { ...axis, size: 62, values: (_, values) => values.map((value) => format(value)) }],
-      series: [{}, ...names.map((name, i) => ({ label: name, stroke: COLOURS[i % COLOURS.length], width: 1.5, points: { show: false } }))],
-      hooks: { setSelect: [select], setCursor: [(plot) => this.#point(plot)] },
-    }, data, this.place);
-    this.#lines = names;
-  }
-
-  /** The last column shows what is under the cursor while there is one. */
-  #point({ cursor, data }) {
-    this.legend.querySelectorAll(".now").forEach((cell, i) => text(cell, this.format(cursor.idx == null ? this.latest[i] : data[i + 1][cursor.idx])));
-  }
-
-  #explain(names, rows) {
-    const values = rows.map((row) => row.filter((value) => value !== null));
-    this.latest = values.map((of) => of.at(-1) ?? null);
-    const cells = names.flatMap((name, i) => {
-      const of = values[i], key = h("span.key", name);
-      key.style.setProperty("--c", COLOURS[i % COLOURS.length]);
-      const numbers = of.length ? [Math.min(...of), of.reduce((a, b) => a + b, 0) / of.length, Math.max(...of)] : [null, null, null];
-      return [key, ...numbers.map((value) => h("span", this.format(value))), h("span.now", this.format(this.latest[i]))];
-    });
-    this.legend.replaceChildren(h("span.key.none"), ...["min", "avg", "max", "last"].map((word) => h("span.dim", t(word))), ...cells);
-  }
-
-  #forget() {
-    this.#plot?.destroy();
-    this.#plot = null;
-    this.#lines = [];
+  /** The next or the previous server. */
+  move(by) {
+    const ids = this.state.servers.map(({ id }) => id).sort((a, b) => a.localeCompare(b, undefined, { numeric: true }));
+    const to = ids[ids.indexOf(this.id) + by];
+    if (to) this.go({ server: to });
   }
 
   close() {
-    this.resized.disconnect();
-    this.#forget();
+    this.#abort?.abort();
+    for (const chart of this.charts) chart.close();
   }
 }
