@@ -117,26 +117,38 @@ class Alerts:
             await self._refresh()
 
     async def _refresh(self) -> None:
-        before = (self.active, self.details, self.up)
+        before = self._said()
         try:
-            await self._ask()
+            changed = await self._ask()
+            self._tell(before)  # at once: the details may take longer
+            before = self._said()
+            await self._ask_details(changed)
         except AlerterAway as err:
             self._note_absence(str(err))
             self._body, self.active, self.details, self.up = b"", (), Details(), False
-        else:
-            self.away, self._told, self.up = None, False, True
-        if (self.active, self.details, self.up) != before:
-            self._counts = Counter(alert.labels.get("server", "") for alert in self.active if alert.state == "firing")
-            for listener in self._listeners:
-                listener()
+        self._tell(before)
 
-    async def _ask(self) -> None:
-        """Raises AlerterAway."""
+    def _said(self) -> tuple[object, ...]:
+        return self.active, self.details, self.up
+
+    def _tell(self, before: tuple[object, ...]) -> None:
+        if self._said() == before:
+            return
+        self._counts = Counter(alert.labels.get("server", "") for alert in self.active if alert.state == "firing")
+        for listener in self._listeners:
+            listener()
+
+    async def _ask(self) -> bool:
+        """Whether the alerts differ from the last time. Raises AlerterAway."""
         answer = await self._alerter.get("/api/v1/alerts")
         changed = answer.status != _OK or answer.body != self._body
         if changed:
             self.active, self._body = _parse(answer.status, answer.body), answer.body
-        # The alerter's history is written a moment after its state, so a change is looked into twice.
+        self.away, self._told, self.up = None, False, True
+        return changed
+
+    async def _ask_details(self, changed: bool) -> None:
+        """The alerter's history is written a moment after its state, so a change is looked into twice."""
         if changed or self._again or self._monotonic() - self._asked_details >= self._interval_s:
             self.details, self._again = await ask(self._alerter, self._now()), changed
             self._asked_details = self._monotonic()

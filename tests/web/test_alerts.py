@@ -167,7 +167,7 @@ async def test_rules_and_alerts_pass_through_with_their_query() -> None:
             assert response.status == 200
         assert alerter.asked[-1].startswith("/base/api/v1/rules?type=alert&rule_name")
         alerter.answer, alerter.status = {"status": "error", "errorType": "bad_data", "error": "no such type"}, 400
-        async with client.get(f"{base}/rules?type=x") as response:
+        async with client.get(f"{base}/rules?type=record") as response:
             assert (response.status, (await response.json())["error"]) == (400, "no such type")
 
 

@@ -11,6 +11,7 @@ from playwright.async_api import Browser
 from exporter.web.control import Injection
 from tests.web.browser import chromium, visit
 from tests.web.dashboard import LIVE, NOW_S, ROWS, exporting, looking
+from tests.web.site import Book
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
@@ -136,8 +137,8 @@ async def test_where_the_stream_is_blocked_it_polls(browser: Browser) -> None:
 
 
 async def test_it_says_which_part_of_the_fleet_is_silent(browser: Browser) -> None:
-    expected = [{"id": name, "role": "web", "environment": "test"} for name in ("web-01", "web-02", "web-99")]
-    async with looking(browser, inventory=lambda: expected) as (seen, exporter):
+    register = Book("api-01", "db-01", "web-01", "web-02", "web-99")
+    async with looking(browser, register=register) as (seen, exporter):
         exporter.live.publish(exporter.maker.at(4))
         await seen.until("document.querySelector('#notice').innerText.includes('1 of 5 servers say nothing.')")
         await seen.page.locator("#notice button").click()
@@ -148,8 +149,10 @@ async def test_a_failure_is_injected_and_cleared_in_the_drawer(browser: Browser)
     async with looking(browser) as (seen, exporter):
         page = seen.page
         await page.locator("#control-open").click()
+        await page.locator("#control [name=duration]").fill("soon")
         await page.locator("#control .primary").click()
-        assert await page.locator("#control .error").inner_text() == "Choose at least one server."
+        assert exporter.failures.failures == {}
+        await page.locator("#control [name=duration]").fill("5m")
         await page.locator("#control").get_by_label("web-01").check()
         await page.locator("#control .primary").click()
         await seen.until("document.querySelector('#control section li')")
@@ -219,7 +222,7 @@ async def test_the_truth_is_shown_beside_the_incidents_where_anything_is_simulat
     async with looking(browser, analysis=lambda: REPORT) as (seen, exporter):
         page = seen.page
         for failure, server in (("real", "db-01"), ("missed", "api-01")):
-            exporter.failures.inject(Injection(failure, "disk_fill", (server,), 300.0, 1.0))
+            exporter.failures.inject(Injection(failure, "disk_fill", (server,), 300.0, None, 1.0))
         await page.get_by_role("button", name="Truth").click()
         panel = page.locator(".side .panel").nth(1)
         await panel.get_by_text("simulated: disk_fill on db-01").wait_for()

@@ -69,7 +69,7 @@ async def test_a_pointer_on_one_chart_shows_the_moment_in_all(browser: Browser) 
 
 async def test_what_was_simulated_is_asked_for_the_range_that_is_shown(browser: Browser) -> None:
     async with looking(browser, "/servers/web-01?range=15m&truth=1") as (seen, exporter):
-        exporter.failures.inject(Injection("one", "cpu_spike", ("web-01",), 300.0, 1.0))
+        exporter.failures.inject(Injection("one", "cpu_spike", ("web-01",), 300.0, None, 1.0))
         await seen.until(f"{DRAWN} >= 4")
         assert any("/api/truth?start=" in url for url in seen.requested)
         assert seen.problems == []
@@ -94,7 +94,7 @@ async def test_a_server_that_is_not_there_is_said_to_be_none(browser: Browser) -
 
 
 async def test_where_the_exporter_asks_who_one_is_a_token_lets_in(browser: Browser) -> None:
-    access = Access(tokens=frozenset({"t0k"}))
+    access = Access(tokens={"ana": "t0k"})
     async with exporting(access=access) as exporter, visit(browser, exporter.url, now_s=NOW_S) as seen:
         page = seen.page
         await page.locator("#control-open").click()
@@ -126,7 +126,7 @@ async def test_axe_finds_no_violation(browser: Browser, path: str, theme: str, l
     start = "/" if path == "drawer" else path
     async with looking(browser, start, theme=theme, language=language, analysis=lambda: REPORT) as (seen, exporter):
         exporter.live.publish(exporter.maker.at(4, web_02={"cpu_usage_percent": 97, "memory_usage_percent": 90}))
-        exporter.failures.inject(Injection("one", "cpu_spike", ("web-01",), 300.0, 1.0))
+        exporter.failures.inject(Injection("one", "cpu_spike", ("web-01",), 300.0, None, 1.0))
         await seen.until("document.querySelector('.status.critical')")
         if path == "drawer":
             await seen.page.locator("#control-open").click()

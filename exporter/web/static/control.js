@@ -63,7 +63,7 @@ export class Control {
     for (const { id, role } of this.state.servers) roles.set(role, [...(roles.get(role) ?? []), id]);
     const box = (id) => h("label.box", h("input", { type: "checkbox", name: "targets", value: id, checked: id === this.state.view.server }), id);
     const group = ([role, ids]) => h("fieldset", h("legend", role || "–"), h("div", ids.map(box)));
-    return h("fieldset.targets", h("legend", t("targets")), h("div.boxes", { tabIndex: 0, role: "group", "aria-label": t("targets") }, [...roles].sort().map(group)));
+    return h("fieldset.targets", h("legend", t("targets"), " ", h("small", t("targetsNone"))), h("div.boxes", { tabIndex: 0, role: "group", "aria-label": t("targets") }, [...roles].sort().map(group)));
   }
 
   #describe() {
@@ -74,8 +74,8 @@ export class Control {
     event.preventDefault();
     const form = new FormData(this.form);
     const targets = form.getAll("targets");
-    if (!targets.length) return text(this.problem, t("chooseServer"));
-    await this.#try(() => post("/api/scenarios", { type: form.get("type"), targets, duration: form.get("duration"), intensity: Number(form.get("intensity")) }));
+    const wish = { type: form.get("type"), duration: form.get("duration"), intensity: Number(form.get("intensity")) };
+    await this.#try(() => post("/api/scenarios", targets.length ? { ...wish, targets } : wish));
   }
 
   async #try(act) {

@@ -24,7 +24,7 @@ const EN = {
   rangeLabel: "Range of the charts", unzoom: "Back to the whole range", now: "Now", facts: "Facts", health: "Health score", cpus: "Cores", booted: "Booted", labels: "Labels", notes: "Notes",
   breakTitle: "Break something on purpose", failure: "Failure", targets: "Servers", duration: "Duration", intensity: "Intensity",
   inject: "Inject", activeFailures: "Going on now", nothingBroken: "Nothing is broken on purpose.", clear: "Clear", ends: "ends in {0}", starts: "starts in {0}", andThen: "and then {0}", close: "Close",
-  token: "Token", tokenNeeded: "Token needed", tokenAsked: "This exporter wants to know who asks. A token lets you in.", use: "Use", chooseServer: "Choose at least one server.", newCritical: "New critical alert",
+  token: "Token", tokenNeeded: "Token needed", tokenAsked: "This exporter wants to know who asks. A token lets you in.", use: "Use", targetsNone: "none ticked: where it usually begins", newCritical: "New critical alert",
   away: "The exporter does not answer.", old: "No new samples for more than two ticks: what you see is old.", partial: "{0} of {1} servers say nothing.", allSilent: "No server says anything.", show: "Show",
   k_search: "search", k_move: "next, previous server", k_map: "move on the fleet map", k_open: "open the server", k_back: "back", k_range: "range of the charts", k_theme: "theme", k_help: "this help",
 };
@@ -52,7 +52,7 @@ const KO = {
   rangeLabel: "차트 구간", unzoom: "전체 구간으로", now: "현재", facts: "정보", health: "건강 점수", cpus: "코어", booted: "부팅", labels: "레이블", notes: "메모",
   breakTitle: "일부러 장애 일으키기", failure: "장애", targets: "서버", duration: "지속 시간", intensity: "강도",
   inject: "주입", activeFailures: "진행 중", nothingBroken: "주입된 장애가 없습니다.", clear: "해제", ends: "{0} 후 종료", starts: "{0} 후 시작", andThen: "이후 {0}", close: "닫기",
-  token: "토큰", tokenNeeded: "토큰 필요", tokenAsked: "이 익스포터는 사용자를 확인합니다. 토큰을 입력하세요.", use: "사용", chooseServer: "서버를 하나 이상 고르세요.", newCritical: "새 위험 알림",
+  token: "토큰", tokenNeeded: "토큰 필요", tokenAsked: "이 익스포터는 사용자를 확인합니다. 토큰을 입력하세요.", use: "사용", targetsNone: "선택하지 않으면 보통 시작되는 곳", newCritical: "새 위험 알림",
   away: "익스포터가 응답하지 않습니다.", old: "두 주기 넘게 새 데이터가 없습니다. 보이는 값은 오래된 것입니다.", partial: "서버 {1}대 중 {0}대가 응답하지 않습니다.", allSilent: "응답하는 서버가 없습니다.", show: "보기",
   k_search: "검색", k_move: "다음, 이전 서버", k_map: "서버 지도에서 이동", k_open: "서버 열기", k_back: "뒤로", k_range: "차트 구간", k_theme: "테마", k_help: "도움말",
 };
