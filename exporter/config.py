@@ -13,6 +13,7 @@ from exporter.common_settings import Log, host_and_port, known_scheme, passwords
 from exporter.duration import parse_duration
 from exporter.host.services import parse_check
 from exporter.settings import Section
+from exporter.shard import parse_shard
 
 
 class WebConfig(Section, frozen=True):
@@ -178,9 +179,13 @@ class Config(Section, frozen=True):
     source: Annotated[
         Literal["simulated", "host"], Meta(description="simulated (a fleet) or host (the machine it runs on)")
     ] = "simulated"
+    shard: Annotated[str, Meta(description="i/n: only the i-th of n parts of the fleet, by server names")] = ""
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this fleet to the outside", extra={"file_only": True})
     ] = msgspec.field(default_factory=lambda: {"cluster": "openmanager-v5"})
+
+    def __post_init__(self) -> None:
+        parse_shard(self.shard)
 
     def passwords(self) -> tuple[str, ...]:
         """Those that stand in URLs: no log line may hold them."""

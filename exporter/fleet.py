@@ -10,6 +10,7 @@ from exporter.inventory.database import InventoryUnavailable
 from exporter.inventory.inventory import Inventory, TooManyServersError
 from exporter.inventory.records import Kept
 from exporter.model import Server, Snapshot
+from exporter.shard import WHOLE, Shard
 from exporter.simulation.incidents import IncidentLog
 from exporter.simulation.occurrences import FOREVER_MS, Past, Stay
 from exporter.simulation.roles import Roles
@@ -81,17 +82,20 @@ class SimulatedFleet:
         made_like: Callable[[str, str], Server],
         interval_ms: int,
         now: Callable[[], float],
+        shard: Shard = WHOLE,
     ) -> None:
         """build: a simulator of some servers, with these incidents. made_like: a server by name and role.
 
-        now: Unix seconds.
+        now: Unix seconds. shard: of whose servers there are snapshots; failures are those of the whole fleet.
         """
+        self._shard = shard
         self._members, self._inventory, self._roles, self._incidents = members, inventory, roles, incidents
         self._build, self._made_like = build, made_like
         self._interval_ms, self._now = interval_ms, now
         self._changing = threading.Lock()
         self._coming: dict[int, tuple[tuple[Server, ...], Past]] = {}
-        self.simulator = build(tuple(members.now().values()))
+        self._fleet = tuple(members.now().values())
+        self.simulator = build(self._own())
 
     def at(self, t_ms: int) -> Snapshot:
         """The fleet at a time, Unix ms."""
@@ -102,14 +106,18 @@ class SimulatedFleet:
         return self.simulator.at(t_ms)
 
     def _follow(self, fleet: tuple[Server, ...], past: Past) -> None:
-        if fleet and fleet != self.simulator.fleet:
+        if fleet and fleet != self._fleet:
             self._incidents.follow(fleet, past)
-            self.simulator = self._build(fleet)
+            self._fleet = fleet
+            self.simulator = self._build(self._own() or self.simulator.fleet)
             log.info("the fleet has changed servers=%d", len(fleet))
 
+    def _own(self) -> tuple[Server, ...]:
+        return tuple(server for server in self._fleet if self._shard.has(server.name))
+
     def servers(self) -> Mapping[str, Server]:
-        """The members by name."""
-        return self._members.now()
+        """The members by name, those of this shard."""
+        return {name: server for name, server in self._members.now().items() if self._shard.has(name)}
 
     def proposed(self, name: str, role: str) -> Server:
         """A server of a role as the fleet would make one. Raises ValueError."""

@@ -16,6 +16,7 @@ from exporter.inventory.database import InventoryUnavailable
 from exporter.inventory.inventory import Inventory
 from exporter.model import Server, Snapshot
 from exporter.settings import SettingsError
+from exporter.shard import parse_shard
 from exporter.web.servers import Register
 
 if TYPE_CHECKING:  # only one of the two sources is loaded
@@ -65,7 +66,9 @@ def open_source(config: Config, now: Callable[[], float] = time.time) -> Iterato
 def fleet_name(config: Config) -> str:
     """Keeps fleets apart that share a Redis."""
     name = config.external_labels.get("cluster", "default")
-    return f"{name}-{socket.gethostname()}" if config.source == "host" else name
+    if config.source == "host":
+        return f"{name}-{socket.gethostname()}"
+    return f"{name}-{config.shard.replace('/', 'of')}" if config.shard else name
 
 
 def _host(config: Config, inventory: Inventory, now: Callable[[], float]) -> Source:
@@ -90,7 +93,10 @@ def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -
     seed, environment = settings.seed, settings.environment
     interval_ms = parse_duration(settings.interval)
     made = make_fleet(settings.servers, seed=seed, environment=environment, roles=roles)
+    shard = parse_shard(config.shard)
     members = Members(inventory, made, roles.roles, round(now() * 1000))
+    if not any(map(shard.has, members.now())):
+        raise SettingsError(f"shard: {config.shard!r}: none of the {len(members.now())} servers is in it")
     incidents = IncidentLog(
         tuple(members.now().values()),
         roles,
@@ -125,6 +131,7 @@ def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -
         made_like=lambda name, role: make_server(name, role, roles.roles[role], seed, environment),
         interval_ms=interval_ms,
         now=now,
+        shard=shard,
     )
     return Source(fleet, fleet, inventory, fleet.refresh, incidents, fleet.simulator)
 
