@@ -132,12 +132,15 @@ class Host(Section, frozen=True):
     """The machine it runs on."""
 
     server: Annotated[str, Meta(description="the label server of the machine; its host name if empty")] = ""
+    root: Annotated[str, Meta(description="where the machine's / is mounted, in a container")] = "/"
     services: Annotated[
         dict[str, str],
         Meta(description="what tells that a service runs: process:NAME or tcp:PORT", extra={"file_only": True}),
     ] = msgspec.field(default_factory=dict)
 
     def __post_init__(self) -> None:
+        if not self.root.startswith("/") or (self.root != "/" and self.root.endswith("/")):
+            raise ValueError(f"root {self.root!r}: must be an absolute path without a slash at its end, such as /host")
         for service, check in self.services.items():
             try:
                 parse_check(check)

@@ -77,7 +77,7 @@ def _host(config: Config, inventory: Inventory, now: Callable[[], float]) -> Sou
     from exporter.machine import OwnMachine
 
     services = {service: parse_check(check) for service, check in config.host.services.items()}
-    host = Host(config.host.server or None, config.fleet.environment, services)
+    host = Host(config.host.server or None, config.fleet.environment, services, config.host.root)
     machine = OwnMachine(inventory, host.server(), round(now() * 1000))
     return Source(host, machine, inventory, machine.refresh)
 

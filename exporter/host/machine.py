@@ -9,6 +9,7 @@ import re
 import socket
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,7 +29,8 @@ class Host:
 
     server: its label; without one, the host's name. services: what tells whether each runs.
     Nothing here needs a privilege. In a container, memory, cores, load and disk devices are the machine's;
-    interfaces, processes and `/` are the container's own.
+    interfaces, processes and `/` are the container's own, unless `root` says where the machine's `/` is mounted:
+    then file systems are those below it, and processes those of its `proc`.
     """
 
     def __init__(
@@ -36,10 +38,14 @@ class Host:
         server: str | None = None,
         environment: str = "production",
         services: Mapping[str, ServiceCheck] | None = None,
+        root: str = "/",
         psutil: Psutil | None = None,
     ) -> None:
         machine: Any = installed if psutil is None else psutil
         self._machine: Psutil = machine
+        self._root = root
+        if root != "/" and Path(root, "proc/stat").exists():
+            machine.PROCFS_PATH = f"{root}/proc"
         self._server = server or server_name(socket.gethostname())
         self._environment = environment
         self._services = Services(machine, services or {})
@@ -66,7 +72,7 @@ class Host:
             self._environment,
             cores=_size(lambda: len(machine.cpu_times(percpu=True)), 1),
             memory_bytes=_size(lambda: machine.virtual_memory().total, 1 << 20),
-            disk_bytes=_size(lambda: machine.disk_usage("/").total, 1 << 20),
+            disk_bytes=_size(lambda: machine.disk_usage(self._root).total, 1 << 20),
             services=tuple(self._services.names()),
         )
 
@@ -78,7 +84,7 @@ class Host:
             ("context switches", partial(readings.switches, machine)),
             ("memory", partial(readings.memory, machine)),
             ("swap", partial(readings.swap, machine)),
-            ("file systems", partial(readings.space, machine)),
+            ("file systems", partial(readings.space, machine, self._root)),
             ("disks", partial(readings.disks, machine)),
             ("network", partial(readings.network, machine)),
             ("services", lambda: [readings.by("service", cat.SERVICE_UP, self._services.up())]),

@@ -121,29 +121,34 @@ def swap(psutil: Psutil) -> list[Reading]:
     return [single(cat.SWAP_USED, psutil.swap_memory().used)]
 
 
-def space(psutil: Psutil) -> list[Reading]:
-    """Each file system's share in use of what users can have, as `df` has it."""
+def space(psutil: Psutil, root: str = "/") -> list[Reading]:
+    """Each file system's share in use of what users can have, as `df` has it. root: where the machine's `/` is."""
     percents = {}
-    for mount in _mounts(psutil):
+    for mount in _mounts(psutil, root):
         with contextlib.suppress(OSError):  # one drive without a disk in it hides no other
             usage = psutil.disk_usage(mount)
             if usage.used + usage.free > 0:
-                percents[mount] = round(100.0 * usage.used / (usage.used + usage.free), 3)
+                percents[_inside(mount, root)] = round(100.0 * usage.used / (usage.used + usage.free), 3)
     return [by("mount", cat.DISK_USAGE, percents)]
 
 
-def _mounts(psutil: Psutil) -> list[str]:
-    """One mount point per file system on a device, the shortest; and `/`, which in a container is on none.
+def _inside(mount: str, root: str) -> str:
+    return mount if root == "/" else mount.removeprefix(root) or "/"
+
+
+def _mounts(psutil: Psutil, root: str) -> list[str]:
+    """One mount point per file system on a device, the shortest; and the root, which in a container is on none.
 
     A file that a container has from its host is no mount, an image (squashfs, loop) is always full.
     """
     mount_of: dict[str, str] = {}
     for part in sorted(psutil.disk_partitions(all=False), key=lambda part: len(part.mountpoint)):
         image = part.fstype in _IMAGES or part.device.startswith("/dev/loop")
-        if not image and _is_folder(part.mountpoint):
+        here = root == "/" or part.mountpoint == root or part.mountpoint.startswith(f"{root}/")
+        if here and not image and _is_folder(part.mountpoint):
             mount_of.setdefault(part.device, part.mountpoint)
-    root = {"/"} if psutil.POSIX else set()
-    return sorted({*mount_of.values(), *root})
+    top = {root} if psutil.POSIX else set()
+    return sorted({*mount_of.values(), *top})
 
 
 def _is_folder(path: str) -> bool:

@@ -15,6 +15,7 @@ import pytest
 
 from exporter.config import Config
 from exporter.config import Host as HostConfig
+from exporter.config import Inventory as InventoryConfig
 from exporter.host.machine import Host
 from exporter.host.services import ProcessCheck, ServiceCheck, TcpCheck, accepting, connected, parse_check
 from exporter.source import open_source
@@ -66,11 +67,13 @@ def test_settings_name_the_service_whose_check_is_wrong() -> None:
         HostConfig(services={"redis": "port 6379"})
 
 
-def test_settings_reach_the_machine() -> None:
+def test_settings_reach_the_machine(tmp_path: Path) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listening:
         services = {"here": f"tcp:{listening.getsockname()[1]}"}
-        config = Config(source="host", host=HostConfig(server="mine", services=services))
+        inventory = InventoryConfig(url=f"sqlite:///{tmp_path}/inventory.db")
+        config = Config(source="host", inventory=inventory, host=HostConfig(server="mine", services=services))
         with open_source(config) as source:
+            assert source.register.servers()["mine"].services == ("here",)
             (column,) = [c for c in source.maker.at(T_MS).columns if c.index.metric == "openmanager_service_up"]
     assert (column.index.rows, list(column.values)) == ((("mine", "here"),), [1.0])
 
