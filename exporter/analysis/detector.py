@@ -1,138 +1,154 @@
 """One series watched as it comes: how odd is this sample, by what was seen before it?
 
-Four things are looked at, each with a tail that it has learnt itself: the residual to the better of two predictions
-(the level just before; the same time of day), a shift of the level, values outside everything seen, and a series
-that has stopped moving. The score is the oddest of them, held for a while so that one event is one report.
+Looked at are a fall below the level just before, values outside what is usual, a shift of the level, and a series that
+has stopped moving. Each is a distance whose tail it learns itself, which makes them comparable: the surprise of a
+sample is that of the oddest, as -log10 of a probability. A sample is reported only if it is odder than what was
+reported lately, so that one event is one report, at its peak; the report fades within a few samples.
 """
 
 from __future__ import annotations
 
 import math
 
+from exporter.analysis.season import Season
 from exporter.analysis.tail import Tail
 
-_BINS = 96  # of a day: quarters of an hour
-_DAY_S = 86_400.0
-_UNSETTLED, _WARM_UP = 20, 60  # samples
-_FAST, _SLOW, _WIDTH = 0.15, 0.004, 0.02
-_HOLD = 0.93  # what is left of a score after one ordinary sample
-_QUIET, _CERTAIN = 3.0, 6.5  # -log10 of the probability where the score begins and where it is 1
-_DOUBT = 200.0  # what is learnt from few samples is worth less: decades, divided by their number
+ALARM = 3.15  # the surprise where the score is a half: one sample in 1,400
+_STEEPNESS = 2.0
+_LEVEL, _SHORT, _LONG, _CENTRE = 0.2, 0.04, 0.003, 0.0005  # rates at which means follow the series
+_FADES = 0.5  # what is left of a score at the next sample
+_FORGETS = 0.997  # what is left of a peak, which later surprises have to exceed, at the next sample
+_YOUNG = 30.0  # samples: what is learnt from few is worth less
+_SHORTEST_RUN, _RUNS = 3, 5  # a run of equal values is a standstill if it is so many times as long as any before
+_LEAST_MOVES = 20
+_STANDSTILL = 4.0  # its surprise
+_GAP = 20.0  # in usual intervals: after a pause the level just before says nothing
+_LARGEST = 1e100  # beyond it squares are no longer numbers
 
 
 class Detector:
-    """Call `update` for each sample in the order of time. Constant memory, a few microseconds."""
+    """Call `update` for each sample as it comes. Constant memory, a few microseconds."""
 
     __slots__ = (
-        "_bins",
+        "_centre",
         "_count",
-        "_deviation",
-        "_expected",
-        "_fast",
-        "_first_t",
-        "_held",
-        "_high",
+        "_faded",
+        "_falls",
+        "_highs",
+        "_interval_s",
         "_last",
-        "_level_error",
+        "_last_t_s",
+        "_level",
+        "_long",
         "_longest",
-        "_low",
+        "_lows",
         "_moves",
-        "_residuals",
+        "_peak",
+        "_rises",
         "_run",
-        "_season_error",
-        "_seen",
-        "_shifts",
-        "_slow",
+        "_season",
+        "_short",
+        "_sinks",
+        "_where",
     )  # fmt: skip
 
     def __init__(self) -> None:
         self._count = 0
-        self._fast = self._slow = self._deviation = 0.0
-        self._low = self._high = self._last = 0.0
+        self._level = self._short = self._long = self._centre = 0.0
+        self._falls, self._highs, self._lows = Tail(), Tail(), Tail()
+        self._rises, self._sinks = Tail(), Tail()
+        self._season = Season()
         self._run = self._longest = self._moves = 0
-        self._bins = [0.0] * _BINS
-        self._seen = [0] * _BINS
-        self._level_error = self._season_error = 0.0
-        self._residuals, self._shifts = Tail(), Tail()
-        self._held = 0.0
-        self._expected = 0.0
-        self._first_t = 0.0
+        self._last = self._last_t_s = self._interval_s = 0.0
+        self._peak = self._faded = 0.0
+        self._where = (0.0, 0.0)
 
     @property
     def expected(self) -> tuple[float, float]:
-        """The range in which the last sample was expected."""
-        width = 3 * max(self._deviation, 1e-12)
-        return self._expected - width, self._expected + width
+        """The range in which the last sample was expected: outside it, it would have been an alarm."""
+        level, centre = self._where
+        low = max(level - self._falls.reach(ALARM), centre - self._lows.reach(ALARM))
+        return low, max(centre + self._highs.reach(ALARM), low)
 
     def update(self, timestamp_s: float, value: float) -> float:
-        """The score of this sample, from 0 (ordinary) to 1; 0 for what is not a number."""
+        """The score of this sample, from 0 (ordinary) to 1; 0 for what is not a number.
+
+        Times may be irregular, stand still or go back; the very same sample again is passed over.
+        """
         if not math.isfinite(value):
             return 0.0
+        if self._count and timestamp_s == self._last_t_s and value == self._last:
+            return self._faded
+        value = min(max(value, -_LARGEST), _LARGEST)
+        if not math.isfinite(timestamp_s):
+            timestamp_s = self._last_t_s
+        self._follow_time(timestamp_s, value)
+        usual = self._season.expects(timestamp_s, value)
+        self._season.learn(timestamp_s, value, abs(value - self._level), self._interval_s)
+        surprise = self._judge(value)
+        if usual:
+            surprise = 0.0
+        self._faded *= _FADES
+        self._peak *= _FORGETS
+        if surprise > self._peak:
+            self._peak = surprise
+            self._faded = max(self._faded, _score(surprise))
+        return self._faded
+
+    def _follow_time(self, timestamp_s: float, value: float) -> None:
+        """Start levels at the first sample, and the level just before after a pause."""
         if self._count == 0:
-            self._begin(timestamp_s, value)
-        place = int(timestamp_s % _DAY_S / _DAY_S * _BINS)
-        self._expected = self._prediction(timestamp_s, place)
-        scale = max(self._deviation, 1e-9 * abs(self._slow), 1e-12)
-        residual = abs(value - self._expected) / scale
-        self._fast += _FAST * (value - self._fast)
-        shift = abs(self._fast - self._slow_or_season(timestamp_s, place)) / scale
-        score = self._score(value, residual, shift)
-        self._learn(value, place, residual, shift, scale)
-        self._held = max(score, self._held * _HOLD)
-        return self._held if self._held >= 0.01 else 0.0
+            self._level = self._short = self._long = self._centre = self._last = value
+            self._last_t_s = timestamp_s
+        step_s = timestamp_s - self._last_t_s
+        if step_s > 0:
+            if self._count > _LEAST_MOVES and step_s > _GAP * self._interval_s:
+                self._level = self._short = value
+            else:
+                self._interval_s += max(0.05, 1 / self._count) * (step_s - self._interval_s)
+        self._last_t_s = timestamp_s
 
-    def _begin(self, timestamp_s: float, value: float) -> None:
-        self._fast = self._slow = self._low = self._high = self._last = value
-        self._first_t = timestamp_s
-
-    def _prediction(self, timestamp_s: float, place: int) -> float:
-        """The level just before, or the same time of day where that has been the better guess for two days."""
-        seasonal = self._seen[place] >= 2 and timestamp_s - self._first_t > 2 * _DAY_S
-        return self._bins[place] if seasonal and self._season_error < self._level_error else self._fast
-
-    def _slow_or_season(self, timestamp_s: float, place: int) -> float:
-        known = self._seen[place] >= 2 and timestamp_s - self._first_t > 2 * _DAY_S
-        return self._bins[place] if known else self._slow
-
-    def _score(self, value: float, residual: float, shift: float) -> float:
-        if self._count < _WARM_UP:
-            return 0.0
-        probability = min(self._residuals.probability(residual), self._shifts.probability(shift))
-        reach = self._high - self._low
-        if reach > 0 and not self._low <= value <= self._high:
-            beyond = max(self._low - value, value - self._high) / reach
-            probability *= 10 ** (-2 * min(1.0, beyond))
-        quiet = _QUIET + _DOUBT / self._count
-        odd = (-math.log10(max(probability, 1e-12)) - quiet) / (_CERTAIN - _QUIET)
-        return min(1.0, max(0.0, odd, self._stuck(value)))
+    def _judge(self, value: float) -> float:
+        """The surprise of a value, which is then learnt."""
+        self._count += 1
+        self._where = (self._level, self._centre)
+        fall = self._level - value
+        high = value - self._centre
+        self._short += _SHORT * (value - self._short)
+        shift = self._short - self._long
+        surprise = max(
+            _seen(self._falls, fall),
+            _seen(self._highs, high),
+            _seen(self._lows, -high),
+            _seen(self._rises, shift),
+            _seen(self._sinks, -shift),
+        )
+        newest = 1 / self._count
+        self._level += _LEVEL * (value - self._level)
+        self._long += max(_LONG, newest) * (value - self._long)
+        self._centre += max(_CENTRE, newest) * (value - self._centre)
+        return max(surprise, self._stuck(value)) * self._count / (self._count + _YOUNG)
 
     def _stuck(self, value: float) -> float:
-        """A series that moved at almost every sample and now repeats one value."""
-        run = self._run + 1 if value == self._last else 0
-        usual = max(self._longest, 3)
-        if self._moves < max(_UNSETTLED, 0.5 * (self._count - self._run)):
-            return 0.0
-        return 0.0 if run <= 5 * usual else min(1.0, 0.5 + 0.05 * (run - 5 * usual))
-
-    def _learn(self, value: float, place: int, residual: float, shift: float, scale: float) -> None:
-        self._count += 1
-        if self._count > _UNSETTLED:  # before, residuals are measured by a scale that is not known yet
-            self._residuals.learn(residual)
-            self._shifts.learn(shift)
-        rate = max(_WIDTH, 1 / self._count)
-        error = abs(value - self._expected)
-        limit = 4 * scale if self._count > _WARM_UP else error
-        self._deviation += rate * (min(error, limit) - self._deviation)
-        self._slow += max(_SLOW, 1 / self._count) * (value - self._slow)
-        self._level_error += 0.01 * (abs(value - self._last) - self._level_error)
-        if self._seen[place]:
-            self._season_error += 0.01 * (abs(value - self._bins[place]) - self._season_error)
-        self._seen[place] += 1
-        self._bins[place] += max(0.02, 1 / self._seen[place]) * (value - self._bins[place])
-        self._low, self._high = min(self._low, value), max(self._high, value)
-        if value == self._last:
-            self._run += 1
-        else:
+        """The surprise of a series that moved at most samples and now repeats one value."""
+        if value != self._last:
             self._longest, self._run = max(self._longest, self._run), 0
             self._moves += 1
-        self._last = value
+            self._last = value
+            return 0.0
+        self._run += 1
+        if self._moves < max(_LEAST_MOVES, (self._count - self._run) // 2):
+            return 0.0
+        return _STANDSTILL if self._run > _RUNS * max(self._longest, _SHORTEST_RUN) else 0.0
+
+
+def _seen(tail: Tail, distance: float) -> float:
+    """The surprise of a distance, which is then learnt; below 0 it is none."""
+    distance = max(distance, 0.0)
+    surprise = tail.surprise(distance)
+    tail.learn(distance)
+    return surprise
+
+
+def _score(surprise: float) -> float:
+    return 1 / (1 + math.exp(_STEEPNESS * (ALARM - surprise)))

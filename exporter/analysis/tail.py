@@ -1,48 +1,77 @@
 """How improbable a statistic is, learnt from the statistic itself.
 
-Peaks over threshold: a threshold that one value in fifty exceeds follows the stream, and what lies above it is
-described by a generalised Pareto tail. A Gaussian would call the ordinary tails of real series impossible.
-Source: Siffer et al., Anomaly detection in streams with extreme value theory, 2017.
+Peaks over threshold: a threshold that one value in fifty exceeds follows the stream, and the excesses above it are
+described by a generalised Pareto tail, fitted by their first two moments. A Gaussian would call the ordinary tails of
+real series impossible. Old values are forgotten at a fixed rate, so that what has become usual is usual.
+Source: Siffer et al., Anomaly detection in streams with extreme value theory, 2017; Hosking and Wallis, Parameter and
+quantile estimation for the generalized Pareto distribution, 1987 (the moments).
 """
 
 from __future__ import annotations
 
+import math
+
 EXCEEDED = 0.02
-_SHAPE = 0.15  # of the tail: a little heavier than exponential, as loads have
-_FIRST = 30  # values before the threshold is worth anything
-_RATE = 0.01
+_FIRST = 50  # values before the tail says anything
+_KNOWN = 3  # excesses before they are worth fitting
+_RATE, _EXCESS_RATE = 0.01, 0.03  # of forgetting
+_STEP = 3.0  # of the threshold, in means of the statistic
+_OUTLYING = 8.0  # excesses count up to so many means: one event must not blind the tail to the next
+_SHAPE, _LEAST, _MOST = 0.25, 0.02, 0.45  # of the tail before it is known, and its bounds
+_WORTH = 20.0  # excesses after which the fitted shape counts as much as the assumed one
+_QUANTILE = -math.log10(EXCEEDED)
 
 
 class Tail:
     """Learns the upper tail of a stream of values >= 0, with constant memory."""
 
-    __slots__ = ("_count", "_excess", "_scale", "_threshold")
+    __slots__ = ("_count", "_excesses", "_mean", "_scale", "_square", "_threshold")
 
     def __init__(self) -> None:
-        self._count = 0
-        self._threshold = 0.0
-        self._excess = 0.0
-        self._scale = 0.0
+        self._count = self._excesses = 0
+        self._threshold = self._scale = 0.0
+        self._mean = self._square = 0.0  # of the excesses
 
-    def probability(self, value: float) -> float:
-        """Of a value this large or larger, by what was learnt so far; 1 for what is not in the tail."""
+    def surprise(self, value: float) -> float:
+        """-log10 of the probability of a value this large or larger; 0 for what is not in the tail."""
         over = value - self._threshold
-        if self._count < _FIRST or over <= 0 or self._excess <= 0:
-            return 1.0
-        scale = self._excess * (1 - _SHAPE)
-        return float(EXCEEDED * (1 + _SHAPE * over / scale) ** (-1 / _SHAPE))
+        if over <= 0 or self._count < _FIRST:
+            return 0.0
+        if self._excesses < _KNOWN:  # hardly ever seen: the rule of succession
+            return math.log10(self._count / (self._excesses + 1))
+        shape = self._shape()
+        return _QUANTILE + math.log10(1 + shape * over / (self._mean * (1 - shape))) / shape
+
+    def reach(self, surprise: float) -> float:
+        """The value that has this surprise, the inverse of `surprise`."""
+        if self._excesses < _KNOWN:
+            return self._threshold
+        shape = self._shape()
+        beyond: float = 10 ** (shape * max(surprise - _QUANTILE, 0.0)) - 1
+        return self._threshold + beyond * self._mean * (1 - shape) / shape
+
+    def _shape(self) -> float:
+        squared = self._mean * self._mean
+        spread = self._square - squared
+        fitted = 0.5 * (1 - squared / spread) if spread > 1e-9 * squared else _LEAST
+        weight = self._excesses / (self._excesses + _WORTH)
+        return weight * min(max(fitted, _LEAST), _MOST) + (1 - weight) * _SHAPE
 
     def learn(self, value: float) -> None:
-        """Take a value into account; one that is far out counts only as far as the tail reaches."""
+        """Take a value into account."""
         self._count += 1
-        rate = max(_RATE, 1 / self._count)
-        self._scale += rate * (min(value, 4 * self._scale or value) - self._scale)
-        step = max(0.2 / self._count, _RATE) * (self._scale or value)
+        outlying = 10 * self._scale
+        counted = outlying if value > outlying and self._count > 20 and outlying > 0 else value
+        self._scale += max(_RATE, 1 / self._count) * (counted - self._scale)
+        step = max(_RATE, 0.5 / self._count) * _STEP * (self._scale or value)
         over = value - self._threshold
         if over <= 0:
-            self._threshold -= step * EXCEEDED * 5
+            self._threshold -= step * EXCEEDED
             return
-        self._threshold += step * (1 - EXCEEDED) * 5
-        known = self._excess or over
-        self._excess += max(0.05, 1 / (1 + self._count * EXCEEDED)) * (min(over, 5 * known) - known)
-        self._excess = self._excess or over
+        self._threshold += step * (1 - EXCEEDED)
+        self._excesses += 1
+        if self._excesses > 5:
+            over = min(over, _OUTLYING * self._mean)
+        rate = max(_EXCESS_RATE, 1 / self._excesses)
+        self._mean += rate * (over - self._mean)
+        self._square += rate * (over * over - self._square)
