@@ -15,6 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from aiohttp import web as aiohttp_web
 
 from exporter import listening, readings
+from exporter.analysis.analyst import Analyst
 from exporter.config import Config
 from exporter.duration import parse_duration
 from exporter.house import House
@@ -97,8 +98,13 @@ def _opened(config: Config) -> Iterator[House]:
             )
         ) as database,
         ThreadPoolExecutor(1, "tick") as threads,
+        ThreadPoolExecutor(1, "analysis") as analysis,
     ):
-        yield House(config, source, database, Live(), threads)
+        house = House(config, source, database, Live(), threads, analysis, Analyst(source.depends))
+        try:
+            yield house
+        finally:
+            house.closing = True
 
 
 @contextlib.contextmanager

@@ -8,12 +8,13 @@ import logging
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from importlib.metadata import version
 
 from exporter import readings, rule_thresholds
 from exporter.access import Access, is_local
 from exporter.analysis.analyst import Analyst
+from exporter.analysis.history import warm_up
 from exporter.common_settings import host_and_port
 from exporter.config import Config
 from exporter.duration import parse_duration
@@ -43,10 +44,13 @@ class House:
     database: Database
     live: Live
     threads: ThreadPoolExecutor
-    analyst: Analyst = field(default_factory=Analyst)
+    analysis: ThreadPoolExecutor
+    analyst: Analyst
     published: Callable[[], None] = lambda: None
     forgotten: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
+    closing: bool = False
+    _looking: asyncio.Future[None] | None = None
 
     @property
     def interval_s(self) -> float:
@@ -65,6 +69,7 @@ class House:
 
     async def begin(self, slot: float) -> None:
         """Publish the tick of the slot that is going on; it is kept unless an earlier run has kept it."""
+        self._look(self._remember, round(slot * 1000))
         before = self.database.latest()
         if before is None or before.t_ms < round(slot * 1000):
             await self.tick(slot)
@@ -76,7 +81,16 @@ class House:
         loop = asyncio.get_running_loop()
         snapshot = await loop.run_in_executor(self.threads, self._made_and_kept, round(slot * 1000))
         self.live.publish(snapshot)
-        self.analyst.observe(snapshot, self.live.fleet())
+        self._look(self.analyst.observe, snapshot, self.live.fleet())
+
+    def _look(self, look: Callable[..., None], *at: object) -> None:
+        """Let the analyst work beside the ticks; one that comes while it is busy is passed over."""
+        if self._looking is None or self._looking.done():
+            self._looking = asyncio.get_running_loop().run_in_executor(self.analysis, _logged, look, *at)
+
+    def _remember(self, end_ms: int) -> None:
+        ticks = warm_up(self.analyst, self.database, end_ms, going_on=lambda: not self.closing)
+        log.info("analysis knows the stored past ticks=%d", ticks)
 
     def _made_and_kept(self, t_ms: int) -> Snapshot:
         made = self.source.maker.at(t_ms)
@@ -87,7 +101,8 @@ class House:
     async def analyse(self, _slot: float) -> None:
         """A new report for those who look."""
         if snapshot := self.live.snapshot():
-            self.analyst.run(snapshot, self.live.fleet())
+            loop = asyncio.get_running_loop()
+            await loop.run_in_executor(self.analysis, self.analyst.run, snapshot, self.live.fleet())
             self.published()
 
     async def check(self, _slot: float) -> None:
@@ -158,3 +173,11 @@ class House:
             page_fault=failures.page_fault if failures is not None else all_well,
             checks=self.checks,
         )
+
+
+def _logged(look: Callable[..., None], *at: object) -> None:
+    """Nobody waits for a look: what goes wrong in it has to be said here."""
+    try:
+        look(*at)
+    except Exception:
+        log.exception("analysis failed, the next tick is looked at again")

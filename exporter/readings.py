@@ -99,6 +99,7 @@ def analysis(read: Callable[[], AnalysisStats]) -> Read:
     def metrics() -> Iterator[Metric]:
         now = read()
         yield gauge("analysis_series", "Series watched for anomalies.", now.series)
+        yield gauge("analysis_series_unwatched", "Series beyond the number that is watched.", now.unwatched)
         yield gauge("analysis_anomalies", "Series that are odd now.", now.anomalies)
         yield gauge("analysis_incidents", "Incidents that go on now.", now.incidents)
         yield counter("analysis_samples", "Samples looked at.", now.samples)

@@ -6,7 +6,7 @@ import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
@@ -37,13 +37,14 @@ class Source:
     """What makes snapshots and who is in them.
 
     refresh: takes over what others have written into the inventory; raises InventoryUnavailable.
-    incidents, simulator: of a simulated fleet.
+    depends: by role the roles that it waits for. incidents, simulator: of a simulated fleet.
     """
 
     maker: Maker
     register: Register
     inventory: Inventory
     refresh: Callable[[], None]
+    depends: Mapping[str, Sequence[str]] = field(default_factory=dict)
     incidents: IncidentLog | None = None
     simulator: Simulator | None = None
 
@@ -133,7 +134,8 @@ def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -
         now=now,
         shard=shard,
     )
-    return Source(fleet, fleet, inventory, fleet.refresh, incidents, fleet.simulator)
+    depends = {name: role.depends for name, role in roles.roles.items()}
+    return Source(fleet, fleet, inventory, fleet.refresh, depends, incidents, fleet.simulator)
 
 
 def configured_roles(config: Config) -> Roles:

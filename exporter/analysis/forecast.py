@@ -1,4 +1,4 @@
-"""When a disk will be full, by the straight line through its last hours."""
+"""When a disk or the memory will be full, by the straight line through its last hours."""
 
 from __future__ import annotations
 
@@ -23,6 +23,7 @@ class Forecast:
     """One series on its way to 100 %. `per_hour` is its slope in points, `fit` the line's R² in [0, 1]."""
 
     server: str
+    metric: str
     mount: str
     now: float
     per_hour: float
@@ -63,6 +64,7 @@ class Filling:
         labels = dict(self._index.labels(i))
         return Forecast(
             labels.get("server", ""),
+            self._index.metric,
             labels.get("mount", ""),
             round(float(values[i, -1]), 2),
             round(float(slope[i]) * 3600, 3),

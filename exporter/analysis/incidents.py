@@ -1,53 +1,45 @@
-"""From odd series to incidents: two related series at once, or one that stays odd.
+"""From odd measures to incidents: related ones at once, or one that stays odd.
 
-One odd series for a moment is not news: at 240 series every one of them is odd now and then.
+One odd measure for a moment is not news: of some hundred there is always one. Related are measures of one server, and
+of servers between which trouble may travel along the service graph, if they became odd within minutes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-PERSISTS_S = 300.0  # so long makes one series an incident
-_QUIET_S = 180.0  # without an odd series ends one
+from exporter.analysis.anomalies import RESTART, Anomaly
+from exporter.analysis.graph import Graph
+from exporter.analysis.root import root
+
+PERSISTS_S = 120.0  # so long makes one measure an incident
+_TOGETHER_S = 150.0  # between the onsets of what belongs together
+_SPREAD = 3  # servers, each with one odd measure, make an incident
+_QUIET_S = 180.0  # without an odd measure ends one
 _KEPT = 50
-CERTAIN = frozenset({"up", "restart"})  # facts, not guesses: one of them is enough
 
-
-@dataclass(frozen=True, slots=True)
-class Anomaly:
-    """One measure of one server that is odd now. `since` is Unix seconds; `expected` is low and high."""
-
-    server: str
-    metric: str
-    score: float
-    value: float
-    expected: tuple[float, float]
-    since: float
-
-    @property
-    def direction(self) -> str:
-        """Whether it is above or below what was expected."""
-        return "up" if self.value >= sum(self.expected) / 2 else "down"
+Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
 class Incident:
-    """What goes wrong on one server. Times are Unix seconds; `ended` is None while it goes on.
+    """What goes wrong, on one server or along the graph. Times are Unix seconds; `ended` is None while it goes on.
 
-    root: the measure that was odd first. evidence: the odd measures, the oddest values seen, in the order of time.
+    root: where it most likely began. evidence: every odd measure with its highest score, the earliest first.
     """
 
     id: str
-    server: str
     started: float
     last_odd: float
     ended: float | None
+    root: Anomaly
     evidence: tuple[Anomaly, ...]
 
     @property
-    def root(self) -> Anomaly:
-        return self.evidence[0]
+    def servers(self) -> tuple[str, ...]:
+        """The root's first, then in the order of time."""
+        return tuple(dict.fromkeys((self.root.server, *(anomaly.server for anomaly in self.evidence))))
 
     @property
     def score(self) -> float:
@@ -55,14 +47,18 @@ class Incident:
 
     @property
     def confidence(self) -> float:
-        """The more measures agree, the surer: each further one halves the doubt."""
-        return 1 - (1 - 0.8 * self.score) * 0.5 ** (len(self.evidence) - 1)
+        """Facts are nearly sure; the more measures agree, the surer: each further one halves the doubt."""
+        if any(anomaly.certain for anomaly in self.evidence):
+            return 0.99
+        return min(0.99, 1 - (1 - 0.7 * self.score) * 0.5 ** (len(self.evidence) - 1))
 
 
 class Incidents:
-    """Follows incidents from tick to tick, one at a time per server."""
+    """Follows incidents from tick to tick."""
 
-    def __init__(self) -> None:
+    def __init__(self, graph: Graph) -> None:
+        self._graph = graph
+        self._roles: Mapping[str, str] = {}
         self._open: dict[str, Incident] = {}
         self._closed: list[Incident] = []
 
@@ -74,37 +70,89 @@ class Incidents:
         """The last that have ended, the latest first."""
         return self._closed[::-1]
 
-    def observe(self, t_s: float, anomalies: Iterable[Anomaly]) -> None:
-        """One tick's odd series."""
-        by_server: dict[str, list[Anomaly]] = {}
-        for anomaly in anomalies:
-            by_server.setdefault(anomaly.server, []).append(anomaly)
-        for server, odd in by_server.items():
-            self._of_server(t_s, server, odd)
-        for server, incident in list(self._open.items()):
-            if t_s - incident.last_odd >= _QUIET_S:
-                self._close(server, replace(incident, ended=incident.last_odd))
+    def observe(self, t_s: float, anomalies: Iterable[Anomaly], roles: Mapping[str, str]) -> None:
+        """One tick's odd measures. roles: by server."""
+        self._roles = roles
+        joining: dict[str, list[Anomaly]] = {}
+        alone: list[Anomaly] = []
+        for anomaly in sorted(anomalies, key=lambda anomaly: anomaly.since):
+            incident = self._incident_of(anomaly)
+            if incident is None:
+                alone.append(anomaly)
+            else:
+                joining.setdefault(incident.id, []).append(anomaly)
+        for id, odd in joining.items():
+            self._open[id] = self._grown(self._open[id], t_s, odd)
+        for group in self._groups(alone):
+            if _is_news(t_s, group):
+                self._begin(t_s, group)
+        for incident in list(self._open.values()):
+            if not 0 <= t_s - incident.last_odd < _QUIET_S:
+                self._close(incident)
 
-    def _of_server(self, t_s: float, server: str, odd: list[Anomaly]) -> None:
-        incident = self._open.get(server)
-        if incident is not None:
-            self._open[server] = replace(incident, last_odd=t_s, evidence=_merged(incident.evidence, odd))
-        elif len(odd) >= 2 or odd[0].metric in CERTAIN or t_s - odd[0].since >= PERSISTS_S:
-            evidence = _merged((), odd)
-            started = evidence[0].since
-            self._open[server] = Incident(f"{server}-{started:.0f}", server, started, t_s, None, evidence)
+    def _incident_of(self, anomaly: Anomaly) -> Incident | None:
+        """The open incident that an anomaly belongs to: that of its measure, of its server, of its neighbourhood."""
+        for incident in self._open.values():
+            if any(known.server == anomaly.server for known in incident.evidence):
+                return incident
+        for incident in self._open.values():
+            if any(self._related(known, anomaly) for known in incident.evidence):
+                return incident
+        return None
 
-    def _close(self, server: str, incident: Incident) -> None:
-        del self._open[server]
-        self._closed = [*self._closed, incident][-_KEPT:]
+    def _related(self, one: Anomaly, other: Anomaly) -> bool:
+        if abs(one.since - other.since) > _TOGETHER_S:
+            return False
+        return one.server == other.server or self._graph.neighbours(
+            self._roles.get(one.server, ""), self._roles.get(other.server, "")
+        )
+
+    def _groups(self, alone: Sequence[Anomaly]) -> list[list[Anomaly]]:
+        """What is related, directly or through others, together."""
+        groups: list[list[Anomaly]] = []
+        for anomaly in alone:
+            near = [group for group in groups if any(self._related(known, anomaly) for known in group)]
+            merged = [anomaly, *(known for group in near for known in group)]
+            groups = [group for group in groups if group not in near] + [merged]
+        return groups
+
+    def _begin(self, t_s: float, odd: Sequence[Anomaly]) -> None:
+        evidence = _merged((), odd)
+        began = root(evidence, self._graph, self._roles)
+        started = evidence[0].since
+        incident = Incident(f"{began.server}-{started:.0f}", started, t_s, None, began, evidence)
+        self._open[incident.id] = incident
+
+    def _grown(self, incident: Incident, t_s: float, odd: Sequence[Anomaly]) -> Incident:
+        evidence = _merged(incident.evidence, odd)
+        began = root(evidence, self._graph, self._roles)
+        return replace(incident, last_odd=t_s, evidence=evidence, root=began)
+
+    def _close(self, incident: Incident) -> None:
+        del self._open[incident.id]
+        self._closed = [*self._closed, replace(incident, ended=incident.last_odd)][-_KEPT:]
 
 
-def _merged(known: tuple[Anomaly, ...], odd: list[Anomaly]) -> tuple[Anomaly, ...]:
-    """Each measure once, with its highest score, the earliest first."""
-    best = {anomaly.metric: anomaly for anomaly in known}
+def _is_news(t_s: float, group: Sequence[Anomaly]) -> bool:
+    group = [anomaly for anomaly in group if anomaly.metric != RESTART]  # by itself it is maintenance
+    servers = [anomaly.server for anomaly in group]
+    return (
+        any(anomaly.certain or t_s - anomaly.since >= PERSISTS_S for anomaly in group)
+        or len(servers) > len(set(servers))
+        or len(servers) >= _SPREAD
+    )
+
+
+def _merged(known: tuple[Anomaly, ...], odd: Sequence[Anomaly]) -> tuple[Anomaly, ...]:
+    """Each measure once, at its furthest from what was expected, since it first was; the earliest first."""
+    furthest = {(anomaly.server, anomaly.metric): anomaly for anomaly in known}
     for anomaly in odd:
-        before = best.get(anomaly.metric)
-        since = min(anomaly.since, before.since) if before else anomaly.since
-        keep = before if before and before.score >= anomaly.score else anomaly
-        best[anomaly.metric] = replace(keep, since=since)
-    return tuple(sorted(best.values(), key=lambda anomaly: (anomaly.since, -anomaly.score)))
+        before = furthest.get((anomaly.server, anomaly.metric), anomaly)
+        keep = before if before.beyond > anomaly.beyond else anomaly
+        furthest[anomaly.server, anomaly.metric] = replace(
+            keep,
+            since=min(anomaly.since, before.since),
+            score=max(anomaly.score, before.score),
+            certain=anomaly.certain or before.certain,
+        )
+    return tuple(sorted(furthest.values(), key=lambda anomaly: (anomaly.since, -anomaly.score)))

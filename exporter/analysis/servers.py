@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, TypeAlias
@@ -24,11 +25,16 @@ MEMORY = "openmanager_memory_usage_percent"
 DISK = "openmanager_disk_usage_percent"
 RECEIVED = "openmanager_network_receive_bytes_total"
 SENT = "openmanager_network_transmit_bytes_total"
+DAMAGED = "openmanager_network_receive_errors_total"
+DROPPED = "openmanager_network_transmit_drops_total"
 REQUESTS = "openmanager_http_requests_total"
 DURATION = "openmanager_http_request_duration_seconds"
 SERVICE_UP = "openmanager_service_up"
 BOOTED = "openmanager_boot_time_seconds"
 INFO = "openmanager_server_info"
+_COUNTERS = (RECEIVED, SENT, REQUESTS, DAMAGED, DROPPED)
+READ = (CPU, MEMORY, DISK, *_COUNTERS, DURATION, SERVICE_UP, BOOTED, INFO)
+"""The metrics that are read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +42,9 @@ class Reading:
     """One server at one tick. Percentages in [0, 100]; NaN where it does not say.
 
     cpu: mean over cores. disk: the fullest mount. network_in, network_out: bytes per second since the tick before.
-    response_s: mean over the requests of the last tick. down_services: those whose `up` is 0.
+    response_s: mean over the requests of the last tick. down_services: those whose `up` is 0. failed_percent: of the
+    last tick's requests, those answered with 5xx. lost_per_s: packets that came damaged or were dropped.
+    memory_per_h, disk_per_h: growth in points over the last ten minutes; below 0 for a fall.
     """
 
     id: str
@@ -51,6 +59,10 @@ class Reading:
     requests_per_s: float
     booted_s: float
     down_services: tuple[str, ...]
+    failed_percent: float = float("nan")
+    lost_per_s: float = float("nan")
+    memory_per_h: float = float("nan")
+    disk_per_h: float = float("nan")
 
 
 class Rates:
@@ -78,11 +90,34 @@ def _aligned(index: SeriesIndex, before: SeriesIndex, values: Samples) -> Sample
     return np.array([known.get(row, np.nan) for row in index.rows])
 
 
+class Growth:
+    """How fast a level per server rises or falls, over ten minutes."""
+
+    _SPAN_MS, _STEPS = 600_000, 20
+
+    def __init__(self) -> None:
+        self._kept: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=self._STEPS + 1)
+
+    def per_hour(self, t_ms: int, levels: Mapping[str, float]) -> Mapping[str, float]:
+        """Points per hour of the servers that are known for the whole span."""
+        if self._kept and not 0 < t_ms - self._kept[-1][0] <= self._SPAN_MS:
+            self._kept.clear()
+        if not self._kept or t_ms - self._kept[-1][0] >= self._SPAN_MS // self._STEPS:
+            self._kept.append((t_ms, levels))
+        first_ms, first = self._kept[0]
+        if t_ms - first_ms < self._SPAN_MS // 2:
+            return {}
+        hours = (t_ms - first_ms) / 3_600_000
+        return {server: (level - first[server]) / hours for server, level in levels.items() if server in first}
+
+
 class Readings:
     """Reads servers from snapshots, one tick after the other."""
 
     def __init__(self) -> None:
         self._codes: WeakKeyDictionary[SeriesIndex, tuple[Codes, tuple[str, ...]]] = WeakKeyDictionary()
+        self._growing = {MEMORY: Growth(), DISK: Growth()}
+        self._failing: WeakKeyDictionary[SeriesIndex, NDArray[np.bool_]] = WeakKeyDictionary()
         self._rates = Rates()
 
     def read(self, snapshot: Snapshot) -> list[Reading]:
@@ -90,19 +125,18 @@ class Readings:
         columns = {
             column.index.metric: column for column in snapshot.columns if column.index.family.name not in JUDGEMENTS
         }
-        rates = {
-            name: self._rates.per_second(snapshot.t_ms, columns[name])
-            for name in (RECEIVED, SENT, REQUESTS)
-            if name in columns
-        }
+        rates = {name: self._rates.per_second(snapshot.t_ms, columns[name]) for name in _COUNTERS if name in columns}
         facts = dict(_facts(columns.get(INFO)))
         servers = sorted({server for column in columns.values() for server in self._servers(column.index)[1]} - {""})
         cpu = self._per_server(columns, CPU, _mean)
         memory = self._per_server(columns, MEMORY, _mean)
         disk = self._per_server(columns, DISK, _max)
-        received, sent, requests = (
-            self._per_server(columns, name, _sum, rates.get(name)) for name in (RECEIVED, SENT, REQUESTS)
+        memory_growth = self._growing[MEMORY].per_hour(snapshot.t_ms, memory)
+        disk_growth = self._growing[DISK].per_hour(snapshot.t_ms, disk)
+        received, sent, requests, damaged, dropped = (
+            self._per_server(columns, name, _sum, rates.get(name)) for name in _COUNTERS
         )
+        failed = self._per_server(columns, REQUESTS, _sum, self._failures(columns.get(REQUESTS), rates.get(REQUESTS)))
         response = self._response(columns, rates.get(REQUESTS))
         booted = self._per_server(columns, BOOTED, _max)
         down = _down_services(columns.get(SERVICE_UP))
@@ -120,9 +154,24 @@ class Readings:
                 requests.get(server, nan),
                 booted.get(server, nan),
                 down.get(server, ()),
+                _percent(failed.get(server, nan), requests.get(server, nan)),
+                damaged.get(server, nan) + dropped.get(server, nan),
+                memory_growth.get(server, nan),
+                disk_growth.get(server, nan),
             )
             for server in servers
         ]
+
+    def _failures(self, column: Column | None, rates: Samples | None) -> Samples | None:
+        """The rates of requests answered with 5xx, 0 for the other rows."""
+        if column is None or rates is None or "status" not in column.index.label_names:
+            return None
+        failures = self._failing.get(column.index)
+        if failures is None:
+            at = column.index.label_names.index("status")
+            failures = self._failing[column.index] = np.array([row[at].startswith("5") for row in column.index.rows])
+        found: Samples = np.where(failures, rates, np.where(np.isnan(rates), np.nan, 0.0))
+        return found
 
     def _servers(self, index: SeriesIndex) -> tuple[Codes, tuple[str, ...]]:
         """For each row the number of its server, and the servers by number."""
@@ -138,7 +187,7 @@ class Readings:
         self, columns: Mapping[str, Column], name: str, reduce: Reduce, values: Samples | None = None
     ) -> dict[str, float]:
         """One number per server from the rows of one metric that have one; `values` in place of the column's."""
-        if name not in columns or (name in (RECEIVED, SENT, REQUESTS) and values is None):
+        if name not in columns or (name in _COUNTERS and values is None):
             return {}
         column = columns[name]
         codes, servers = self._servers(column.index)
@@ -180,6 +229,11 @@ def _max(codes: Codes, values: Samples, servers: int) -> Samples:
     found = np.full(servers, np.nan)
     np.fmax.at(found, codes, values)
     return found
+
+
+def _percent(part: float, whole: float) -> float:
+    """0 of nothing is 0; NaN where either is not known."""
+    return 100 * part / whole if whole > 0 else part
 
 
 def _facts(column: Column | None) -> Iterator[tuple[str, tuple[str, str]]]:

@@ -55,11 +55,14 @@ class Thresholds:
 
 @dataclass(frozen=True, slots=True)
 class Trouble:
-    """One thing that is wrong: `cpu 93 > 90`."""
+    """One thing that is wrong: `cpu 93 > 90`, since when (Unix ms)."""
 
     what: str
     level: Health
     text: str
+    value: float
+    edge: float
+    since_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +77,7 @@ class ServerStatus:
     reason: str
     since_ms: int
     t_ms: int
+    troubles: tuple[Trouble, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,10 +107,10 @@ def troubles(reading: Reading, thresholds: Thresholds) -> Iterator[Trouble]:
     for what, value, threshold, unit in measures:
         for level, edge in ((Health.CRITICAL, threshold.critical), (Health.WARNING, threshold.warning)):
             if value > edge:
-                yield Trouble(what, level, f"{what} {_shown(value, edge)}{unit} > {edge:g}{unit}")
+                yield Trouble(what, level, f"{what} {_shown(value, edge)}{unit} > {edge:g}{unit}", value, edge)
                 break
     for service in reading.down_services:
-        yield Trouble(f"service {service}", Health.CRITICAL, f"service {service} is down")
+        yield Trouble(f"service {service}", Health.CRITICAL, f"service {service} is down", 0.0, 1.0)
 
 
 def _shown(value: float, edge: float) -> str:
@@ -157,8 +161,9 @@ class Judge:
         health = wrong[0].level if wrong else Health.HEALTHY
         known = self._remember(t_ms, reading, health)
         known.began = {(of.what, of.level): known.began.get((of.what, of.level), t_ms) for of in wrong}
-        reason = "; ".join(_since(of.text, t_ms - known.began[of.what, of.level]) for of in wrong)
-        return ServerStatus(reading, health, reason, known.since_ms, t_ms)
+        dated = tuple(replace(of, since_ms=known.began[of.what, of.level]) for of in wrong)
+        reason = "; ".join(_since(of.text, t_ms - of.since_ms) for of in dated)
+        return ServerStatus(reading, health, reason, known.since_ms, t_ms, dated)
 
     def _absent(self, t_ms: int, known: _Known) -> ServerStatus:
         self._remember(t_ms, known.reading, Health.DOWN)
