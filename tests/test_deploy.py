@@ -31,7 +31,7 @@ def queries(dashboard: Path) -> list[str]:
     return [query.replace("$__rate_interval", "1m").replace("$server", ".*") for query in found]
 
 
-@pytest.mark.parametrize("name", ["prometheus.yml"])
+@pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-targets.yml"])
 def test_promtool_accepts_the_configuration_and_its_rules(name: str) -> None:
     ran = subprocess.run(
         [binary("promtool"), "check", "config", str(DEPLOY / name)], capture_output=True, text=True, check=False
@@ -39,9 +39,9 @@ def test_promtool_accepts_the_configuration_and_its_rules(name: str) -> None:
     assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
-def test_both_prometheus_configurations_load_every_shipped_rule_file() -> None:
+def test_every_prometheus_configuration_loads_every_shipped_rule_file() -> None:
     shipped = {path.name for path in (ROOT / "rules").glob("*.yml")}
-    for name in ("prometheus.yml", "compose-prometheus.yml"):
+    for name in ("prometheus.yml", "prometheus-targets.yml", "compose-prometheus.yml"):
         config = yaml.safe_load((DEPLOY / name).read_text())
         files = {Path(pattern).name for pattern in config["rule_files"]}
         assert files in (shipped, {"*.yml"})
@@ -82,6 +82,31 @@ def test_flags_in_deploy_are_flags_that_there_are(service: str, file: str) -> No
     ).stdout
     assert flags
     assert all(re.match(r"--[a-z.-]+", flag)[0] in shown for flag in flags)  # type: ignore[index]  # None fails too
+
+
+@pytest.mark.parametrize("service", ["exporter", "alerter"])
+def test_systemd_accepts_the_units(service: str, tmp_path: Path) -> None:
+    """But for the program itself, which is where it would be installed."""
+    unit = tmp_path / f"openmanager-{service}.service"
+    text = (DEPLOY / "systemd" / unit.name).read_text()
+    unit.write_text(text.replace(f"/opt/openmanager/bin/openmanager-{service}", sys.executable))
+    ran = subprocess.run(
+        [binary("systemd-analyze"), "verify", "--man=no", str(unit)], capture_output=True, text=True, check=False
+    )
+    mine = [line for line in ran.stderr.splitlines() if unit.name in line]
+    assert (ran.returncode, mine) == (0, []), ran.stderr
+
+
+def test_whoever_changes_something_in_compose_needs_the_token_that_is_set() -> None:
+    compose: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yml").read_text())
+    content = re.sub(r"\$\{OPENMANAGER_TOKEN:\?[^}]*\}", "0123456789abcdef", compose["configs"]["web"]["content"])
+    assert yaml.safe_load(content) == {"tokens": {"compose": "0123456789abcdef"}}
+    for name in ("exporter", "alerter"):
+        service = compose["services"][name]
+        (mounted,) = service["configs"]
+        assert f"--web.config.file={mounted['target']}" in service["command"]
+    published = [port for service in compose["services"].values() for port in service.get("ports", [])]
+    assert all(port.startswith("127.0.0.1:") for port in published)
 
 
 def test_the_image_copies_what_the_package_needs() -> None:
