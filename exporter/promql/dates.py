@@ -17,14 +17,18 @@ _Moments = NDArray[np.datetime64]
 
 # Beyond these numpy has no dates; they are some 292 thousand million years away.
 _FURTHEST = 9.2e18
+_SECONDS_END = 2.0**63
 
 
 def date_part(name: str, seconds: Samples) -> Samples:
-    """The part that the function `name` gives; NaN for NaN. Fractions of a second are cut off."""
-    known = np.isfinite(seconds)
+    """The part that the function `name` gives. Fractions of a second are cut off.
+
+    What no 64 bits of seconds can hold, NaN too, is the moment just after them, as it is where Go runs on x86-64.
+    """
+    known = (seconds >= -_SECONDS_END) & (seconds < _SECONDS_END)
     whole = np.clip(np.where(known, np.trunc(seconds), 0), -_FURTHEST, _FURTHEST).astype(np.int64)
     part = _PARTS[name](whole.astype("datetime64[s]")).astype(float)
-    return np.where(known, part, np.nan)
+    return np.where(known, part, _AFTER_ALL[name])
 
 
 def _since(moments: _Moments, coarse: str, fine: str) -> NDArray[np.int64]:
@@ -50,6 +54,17 @@ _PARTS: dict[str, Callable[[_Moments], NDArray[np.int64]]] = {
     "days_in_month": _days_in_month,
     "hour": lambda moments: _since(moments, "D", "h"),
     "minute": lambda moments: _since(moments, "h", "m"),
+}
+
+_AFTER_ALL = {
+    "year": 292_277_026_596.0,
+    "month": 12.0,
+    "day_of_month": 4.0,
+    "day_of_year": 339.0,
+    "day_of_week": 0.0,
+    "days_in_month": 31.0,
+    "hour": 15.0,
+    "minute": 30.0,
 }
 
 DATE_PARTS = frozenset(_PARTS)
