@@ -157,6 +157,23 @@ class Compression(Section, frozen=True):
     ] = 0.0
 
 
+class Query(Section, frozen=True):
+    """What questions in PromQL may take."""
+
+    lookback_delta: Annotated[str, Meta(description="how old a sample may be to be seen, a Prometheus duration")] = "5m"
+    max_concurrency: Annotated[int, Meta(ge=1, le=64, description="range queries at a time, and as many others")] = 2
+    max_samples: Annotated[int, Meta(ge=1, description="most samples that one query may have in memory")] = 50_000_000
+    timeout: Annotated[str, Meta(description="longest time of a query with its wait, a Prometheus duration")] = "2m"
+    cache_mb: Annotated[
+        int, Meta(ge=0, le=4096, description="megabytes of answers that are kept to be extended; 0 keeps none")
+    ] = 16
+
+    def __post_init__(self) -> None:
+        for name, text in (("lookback_delta", self.lookback_delta), ("timeout", self.timeout)):
+            if parse_duration(text) <= 0:
+                raise ValueError(f"{name} {text!r}: must be longer than 0")
+
+
 class Alerter(Section, frozen=True):
     """The alerter whose rules and alerts are shown here."""
 
@@ -178,6 +195,7 @@ class Config(Section, frozen=True):
     failures: Failures = Failures()
     host: Host = Host()
     compression: Compression = Compression()
+    query: Query = Query()
     alerter: Alerter = Alerter()
     source: Annotated[
         Literal["simulated", "host"], Meta(description="simulated (a fleet) or host (the machine it runs on)")

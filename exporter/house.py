@@ -29,6 +29,7 @@ from exporter.telemetry import Read, Telemetry
 from exporter.web import server
 from exporter.web.exposition import Format
 from exporter.web.live import Live
+from exporter.web.prometheus_api import QueryLimits
 from exporter.web.scrape_faults import all_well
 from exporter.web.system import Check
 
@@ -150,13 +151,22 @@ class House:
 
     def parts(self, scheduler: Scheduler, access: Access) -> server.Parts:
         """What the web room is made of."""
-        incidents = self.source.incidents
+        incidents, query = self.source.incidents, self.config.query
         failures = SimulatedFailures(incidents, time.time) if incidents is not None else None
         return server.Parts(
             live=self.live,
             register=self.source.register,
             samples=self.database,
-            engine=Engine(self.database),
+            engine=Engine(
+                self.database,
+                lookback_ms=parse_duration(query.lookback_delta),
+                max_samples=query.max_samples,
+            ),
+            queries=QueryLimits(
+                threads=query.max_concurrency,
+                timeout_s=parse_duration(query.timeout) / 1000,
+                cache_bytes=query.cache_mb << 20,
+            ),
             telemetry=self.page,
             timers=scheduler.timers,
             version=version("openmanager"),

@@ -14,6 +14,7 @@ from exporter.promql.durations import Durations
 from exporter.promql.errors import ExecutionError, TooManySamples, WrongExpressionType
 from exporter.promql.evaluation import Evaluation
 from exporter.promql.parser import parse
+from exporter.promql.question import RangeQuery
 from exporter.promql.series import Grid, Series, names_dropped
 from exporter.promql.signatures import ValueType
 from exporter.promql.tally import Tally
@@ -54,32 +55,22 @@ class Engine:
         expr = Durations(0.0, 0.0).resolved(self._parsed(query))
         return self._answer(query, expr, Grid.of(t_ms, t_ms, 1), t_ms, lookback_ms, cancellation, is_range=False)
 
-    def range(
-        self,
-        query: str,
-        start_ms: int,
-        end_ms: int,
-        step_ms: int,
-        *,
-        lookback_ms: int | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Answer:
-        """The values from `start_ms` on every `step_ms` up to `end_ms`, a Matrix; start <= end, step > 0.
+    def range(self, asked: RangeQuery, cancellation: Cancellation | None = None) -> Answer:
+        """The values at every step, a Matrix.
 
         Raises ParseError, ExecutionError, QueryTimeout, QueryCanceled.
         """
-        if step_ms <= 0 or end_ms < start_ms:
-            raise ValueError(f"no steps from {start_ms} to {end_ms} by {step_ms}")
-        _check_times(start_ms, end_ms)
-        expr = Durations(step_ms / 1000, (end_ms - start_ms) / 1000).resolved(self._parsed(query))
+        _check_times(asked.start_ms, asked.end_ms)
+        length_ms, step_ms = asked.end_ms - asked.start_ms, asked.step_ms
+        expr = Durations(step_ms / 1000, length_ms / 1000).resolved(self._parsed(asked.query))
         if expr.type not in (ValueType.VECTOR, ValueType.SCALAR):
             found = expr.type.documented
             message = f'invalid expression type "{found}" for range query, must be Scalar or instant Vector'
-            raise WrongExpressionType(message, query)
-        if (end_ms - start_ms) // step_ms >= self._max_samples:
+            raise WrongExpressionType(message, asked.query)
+        if length_ms // step_ms >= self._max_samples:
             raise TooManySamples
-        grid = Grid.of(start_ms, end_ms, step_ms)
-        return self._answer(query, expr, grid, end_ms, lookback_ms, cancellation, is_range=True)
+        grid = Grid.of(asked.start_ms, asked.end_ms, step_ms)
+        return self._answer(asked.query, expr, grid, asked.end_ms, asked.lookback_ms, cancellation, is_range=True)
 
     def _parsed(self, query: str) -> Expr:
         return parse(query, duration_expressions=self._duration_expressions)

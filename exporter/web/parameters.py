@@ -8,11 +8,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TypeVar
 
 from exporter.duration import parse_duration
+from exporter.promql.question import RangeQuery
 from exporter.web.body import Form
 
 T = TypeVar("T")
@@ -140,17 +140,8 @@ def _whole(text: str) -> int:
     return number
 
 
-@dataclass(frozen=True, slots=True)
-class Range:
-    """The instants of a range query, Unix ms. Invariants: start <= end, step >= 1, at most 11,001 instants."""
-
-    start_ms: int
-    end_ms: int
-    step_ms: int
-
-
-def query_range(form: Form) -> Range:
-    """`start`, `end` and `step`. Raises BadParameter in Prometheus' order."""
+def range_query(form: Form) -> RangeQuery:
+    """`query`, `start`, `end`, `step` and `lookback_delta`: at most 11,001 steps. Raises BadParameter."""
     start, end = required_time_ms(form, "start"), required_time_ms(form, "end")
     if end < start:
         raise BadParameter('invalid parameter "end": end timestamp must not be before start time')
@@ -165,4 +156,5 @@ def query_range(form: Form) -> Range:
             "exceeded maximum resolution of 11,000 points per timeseries. "
             "Try decreasing the query resolution (?step=XX)"
         )
-    return Range(start, end, max(1, int(step)))  # as there, nothing below a millisecond counts
+    whole = max(1, int(step))  # as there, nothing below a millisecond counts
+    return RangeQuery(form.get("query"), start, end, whole, lookback_ms(form))

@@ -18,11 +18,10 @@ from exporter.web.body import Form
 from exporter.web.parameters import (
     MAX_TIME_MS,
     MIN_TIME_MS,
-    Range,
     duration_ms,
     limit,
     lookback_ms,
-    query_range,
+    range_query,
     time_ms,
 )
 from exporter.web.prometheus_metadata import TRUNCATED
@@ -96,17 +95,14 @@ class Query:
     async def range(self, request: web.Request, form: Form) -> AsyncGenerator[Piece]:
         """A query at every step of a range."""
         most = limit(form)
-        asked: Range = query_range(form)
-        query, lookback = form.get("query"), lookback_ms(form)
+        asked = range_query(form)
         ranges: Ranges = self._engine if form.get("stats") else self._ranges
         return self._evaluated(
             self._range_workers,
             request,
             form,
             most,
-            lambda cancellation: ranges.range(
-                query, asked.start_ms, asked.end_ms, asked.step_ms, lookback_ms=lookback, cancellation=cancellation
-            ),
+            lambda cancellation: ranges.range(asked, cancellation),
         )
 
     def _evaluated(

@@ -9,8 +9,8 @@ come later. `changed` takes away what samples from elsewhere may have changed; a
 takes away everything, and so does its age. Not kept is what has warnings or infos, and what depends on the range that
 is asked for, as `@ end()` does.
 
-The specification bounds the cache at 100 MB and the process at 80 MB: the tighter bound holds here, and MAX_BYTES is
-still a hundred panels of a small fleet, or one of a thousand series and six hours at 15 s.
+`max_bytes` bounds what it takes: 16 MB are a hundred panels of a small fleet, or one of a thousand series and six hours
+at 15 s.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from exporter.promql.arrays import Mask, Samples
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.horizon import lead_ms
 from exporter.promql.parser import parse
+from exporter.promql.question import RangeQuery
 from exporter.web.remote_write import Ingest
 
-MAX_BYTES = 16 << 20
 TTL_S = 300.0
 _NEVER_MS = 1 << 63
 Array = TypeVar("Array", Samples, Mask)
@@ -42,16 +42,7 @@ Array = TypeVar("Array", Samples, Mask)
 class Ranges(Protocol):
     """Evaluates range queries, as exporter.promql.engine.Engine does."""
 
-    def range(
-        self,
-        query: str,
-        start_ms: int,
-        end_ms: int,
-        step_ms: int,
-        *,
-        lookback_ms: int | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Answer: ...
+    def range(self, asked: RangeQuery, cancellation: Cancellation | None = None) -> Answer: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +106,7 @@ class ResultCache:
         newest_ms: Callable[[], int | None],
         revision: Callable[[], object],
         monotonic: Callable[[], float],
-        max_bytes: int = MAX_BYTES,
+        max_bytes: int,
         ttl_s: float = TTL_S,
     ) -> None:
         self._engine = engine
@@ -129,38 +120,23 @@ class ResultCache:
         self._asking: set[_Asking] = set()
         self._bytes = self._hits = self._misses = 0
 
-    def range(
-        self,
-        query: str,
-        start_ms: int,
-        end_ms: int,
-        step_ms: int,
-        *,
-        lookback_ms: int | None = None,
-        cancellation: Cancellation | None = None,
-    ) -> Answer:
+    def range(self, asked: RangeQuery, cancellation: Cancellation | None = None) -> Answer:
         """See Engine.range. The statistics are those of the steps that were evaluated."""
-
-        def evaluated(from_ms: int) -> Answer:
-            return self._engine.range(
-                query, from_ms, end_ms, step_ms, lookback_ms=lookback_ms, cancellation=cancellation
-            )
-
-        key = _Key(query, step_ms, start_ms % step_ms, lookback_ms)
+        key = _Key(asked.query, asked.step_ms, asked.start_ms % asked.step_ms, asked.lookback_ms)
         with self._asked() as asking:
-            kept = self._found(key, start_ms, asking)
+            kept = self._found(key, asked.start_ms, asking)
             if kept is None:
-                answer = evaluated(start_ms)
+                answer = self._engine.range(asked, cancellation)
                 self._keep(key, answer, asking, None)
                 return answer
-            next_ms = int(kept.matrix.t_ms[-1]) + step_ms
-            if next_ms > end_ms:
-                return _cached(_between(kept.matrix, start_ms, end_ms))
-            fresh = evaluated(next_ms)
+            next_ms = int(kept.matrix.t_ms[-1]) + asked.step_ms
+            if next_ms > asked.end_ms:
+                return _cached(_between(kept.matrix, asked.start_ms, asked.end_ms))
+            fresh = self._engine.range(replace(asked, start_ms=next_ms), cancellation)
             assert isinstance(fresh.value, Matrix)
             whole = _joined(kept.matrix, fresh.value)
             self._keep(key, replace(fresh, value=whole), asking, kept)
-            return replace(fresh, value=_between(whole, start_ms, end_ms))
+            return replace(fresh, value=_between(whole, asked.start_ms, asked.end_ms))
 
     @contextmanager
     def _asked(self) -> Iterator[_Asking]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,18 +25,18 @@ from exporter.web.errors import errors
 from exporter.web.exposition import Format
 from exporter.web.live import Live
 from exporter.web.page import Page, PageStats
-from exporter.web.prometheus_metadata import Metadata
-from exporter.web.prometheus_query import Engine, Query
+from exporter.web.prometheus_api import PrometheusApi, QueryLimits
+from exporter.web.prometheus_query import Engine
 from exporter.web.prometheus_status import Status
-from exporter.web.remote_write import Ingest, RemoteWrite
-from exporter.web.result_cache import ResultCache, ResultCacheStats
+from exporter.web.remote_write import Ingest
+from exporter.web.result_cache import ResultCacheStats
 from exporter.web.scrape_faults import PageFaults, all_well
 from exporter.web.servers import Register, Servers
 from exporter.web.silences import SilenceRoutes
 from exporter.web.stream import Hub, StreamStats
 from exporter.web.system import Check, System
 from exporter.web.unified_api import Unified
-from exporter.web.workers import Workers, WorkersStats
+from exporter.web.workers import WorkersStats
 
 STATIC = Path(__file__).parent / "static"
 
@@ -58,7 +58,7 @@ class Parts:
     register: the servers of the fleet. ingest: keeps what comes by remote write; None: nothing does. local: whether it
     listens on loopback only. revision: differs once samples of the past may read otherwise than before, or could not
     all be read; what `ingest` and ticks bring aside. kept: JSON-able, how much each tier has of each family.
-    longest_kept_ms: the longest retention. query_threads: for range queries, and as many for everything else.
+    longest_kept_ms: the longest retention.
     """
 
     live: Live
@@ -82,8 +82,7 @@ class Parts:
     checks: Callable[[], Sequence[Check]] = tuple
     origins: Sequence[str] = ()
     verify: Verify = bcrypt_matches
-    query_threads: int = 2
-    query_timeout_s: float = 120.0
+    queries: QueryLimits = field(default_factory=QueryLimits)
     now: Callable[[], float] = time.time
     monotonic: Callable[[], float] = time.monotonic
 
@@ -114,11 +113,14 @@ class Web:
 def build(parts: Parts) -> Web:
     """Everything that is served, wired together. Starts nothing: that is the runner's."""
     started = parts.now()
-    workers, range_workers = Workers(parts.query_threads), Workers(parts.query_threads)
-    cache = ResultCache(
+    api = PrometheusApi(
         parts.engine,
-        newest_ms=lambda: snapshot.t_ms if (snapshot := parts.live.snapshot()) else None,
+        parts.samples,
+        parts.live,
+        limits=parts.queries,
+        ingest=parts.ingest,
         revision=parts.revision,
+        now=parts.now,
         monotonic=parts.monotonic,
     )
     alerter = Alerter(parts.alerter_url)
@@ -139,16 +141,7 @@ def build(parts: Parts) -> Web:
     guard = Guard(parts.access, local=parts.local, verify=parts.verify)
     rooms = (
         page,
-        Query(
-            parts.engine,
-            cache,
-            workers,
-            range_workers,
-            now=parts.now,
-            monotonic=parts.monotonic,
-            timeout_s=parts.query_timeout_s,
-        ),
-        Metadata(parts.samples, workers),
+        api,
         Status(
             parts.live.snapshot,
             alerter,
@@ -180,17 +173,13 @@ def build(parts: Parts) -> Web:
     application = web.Application(middlewares=[guard.middleware(), errors], client_max_size=FORM_BYTES)
     for room in rooms:
         application.router.add_routes(room.routes())
-    if parts.ingest is not None:
-        application.router.add_routes(RemoteWrite(cache.watched(parts.ingest), workers).routes())
     application.cleanup_ctx.extend([alerter.context, alerts.context, hub.context])
-    application.on_cleanup.extend([_closing(workers), _closing(range_workers)])
+    application.on_cleanup.append(api.close)
     return Web(
         application,
-        lambda: WebStats(
-            page.stats(), workers.stats() + range_workers.stats(), cache.stats(), hub.stats(), alerts.away is not None
-        ),
+        lambda: WebStats(page.stats(), *api.stats(), hub.stats(), alerts.away is not None),
         lambda: hub.publish("ai-analysis"),
-        cache.clean,
+        api.clean,
     )
 
 
@@ -223,10 +212,3 @@ def _process_status(parts: Parts, system: System) -> Mapping[str, object]:
             "token_needed": not parts.local or bool(parts.access.tokens),
         },
     }
-
-
-def _closing(workers: Workers) -> Callable[[web.Application], Awaitable[None]]:
-    async def close(_application: web.Application) -> None:
-        workers.close()
-
-    return close

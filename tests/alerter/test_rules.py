@@ -16,6 +16,7 @@ from alerter.rules import rulefile
 from alerter.rules.rules import AlertRule
 from exporter.promql.answer import Matrix
 from exporter.promql.engine import Engine
+from exporter.promql.question import RangeQuery
 from exporter.simulation.fleet import make_fleet
 from exporter.simulation.simulator import Simulator
 from exporter.storage.database import Database
@@ -94,7 +95,7 @@ def healthy() -> Iterator[Database]:
 @pytest.mark.parametrize("rule", alert_rules(), ids=lambda rule: rule.name)
 def test_a_healthy_fleet_is_quiet(rule: AlertRule, healthy: Database) -> None:
     end_ms = MONDAY_MS + HOURS * 60 * MINUTE_MS
-    answer = Engine(healthy).range(rule.expr, MONDAY_MS + 10 * MINUTE_MS, end_ms, MINUTE_MS).value
+    answer = Engine(healthy).range(RangeQuery(rule.expr, MONDAY_MS + 10 * MINUTE_MS, end_ms, MINUTE_MS)).value
     assert isinstance(answer, Matrix)
     fired = [labels for labels, t_ms, _ in answer.series() if _longest_ms(t_ms) >= rule.for_s * 1_000]
     assert fired == []

@@ -35,6 +35,7 @@ from exporter.promql.errors import ExecutionError, ParseError
 from exporter.promql.gotext import parse_number, unquote
 from exporter.promql.invariance import TIME_DEPENDENT
 from exporter.promql.parser import parse
+from exporter.promql.question import RangeQuery
 from tests.promql.memory import Memory
 
 STALE = float(np.array([STALE_NAN_BITS], dtype=np.int64).view(np.float64)[0])
@@ -241,7 +242,7 @@ def check(case: Case, memory: Memory) -> None:
 
 def _check_range(case: Case, engine: Engine) -> None:
     try:
-        answer = engine.range(case.query, case.start_ms, case.end_ms, case.step_ms)
+        answer = engine.range(RangeQuery(case.query, case.start_ms, case.end_ms, case.step_ms))
     except (ParseError, ExecutionError) as err:
         _check_failure(case, err)
         return
@@ -264,7 +265,7 @@ def _check_instant(case: Case, engine: Engine, at_ms: int) -> None:
 
 
 def _check_middle(case: Case, engine: Engine, at_ms: int) -> None:
-    matrix = engine.range(case.query, at_ms - _STEP_MS, at_ms + _STEP_MS, _STEP_MS).value
+    matrix = engine.range(RangeQuery(case.query, at_ms - _STEP_MS, at_ms + _STEP_MS, _STEP_MS)).value
     if case.expects("ordered"):
         return
     assert isinstance(matrix, Matrix)

@@ -25,6 +25,7 @@ from exporter.model import METRIC_NAME, Labels, make_labels
 from exporter.promql.answer import Matrix
 from exporter.promql.engine import Engine
 from exporter.promql.errors import ExecutionError
+from exporter.promql.question import RangeQuery
 from tests.promql.memory import Memory
 from tests.servers import Servers, answers, binary, free_port
 
@@ -191,7 +192,7 @@ def test_prometheus_gives_the_same_answer(both: Both, query: str) -> None:
     for step_s in (17, 61):
         theirs = both.ask(query, step_s)
         try:
-            ours = both.engine.range(query, round(FROM_S * 1000), round(TO_S * 1000), step_s * 1000).value
+            ours = both.engine.range(RangeQuery(query, round(FROM_S * 1000), round(TO_S * 1000), step_s * 1000)).value
         except ExecutionError as err:
             assert theirs["status"] == "error", theirs
             assert theirs["errorType"] == "execution", err

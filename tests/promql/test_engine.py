@@ -15,6 +15,7 @@ from exporter.promql.answer import Matrix, RangeVector, Scalar, String, Vector
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.engine import Engine
 from exporter.promql.errors import ExecutionError, ParseError, QueryCanceled, QueryTimeout
+from exporter.promql.question import RangeQuery
 from tests.promql.memory import Memory
 from tests.promql.promqltest import parse_series
 
@@ -37,7 +38,7 @@ def test_each_type_of_expression_has_its_type_of_answer() -> None:
     engine = Engine(UP)
     kinds = {query: type(engine.instant(query, 120_000).value) for query in ("1", "'a'", "up", "up[5m]", "up[5m:1m]")}
     assert kinds == {"1": Scalar, "'a'": String, "up": Vector, "up[5m]": RangeVector, "up[5m:1m]": RangeVector}
-    assert isinstance(engine.range("up", 0, 120_000, 60_000).value, Matrix)
+    assert isinstance(engine.range(RangeQuery("up", 0, 120_000, 60_000)).value, Matrix)
 
 
 def test_a_range_vector_has_the_raw_samples_of_each_series() -> None:
@@ -48,7 +49,7 @@ def test_a_range_vector_has_the_raw_samples_of_each_series() -> None:
 
 
 def test_a_matrix_says_which_points_are_there() -> None:
-    value = Engine(UP, lookback_ms=60_000).range("up", 0, 180_000, 60_000).value
+    value = Engine(UP, lookback_ms=60_000).range(RangeQuery("up", 0, 180_000, 60_000)).value
     assert isinstance(value, Matrix)
     assert value.present is not None
     assert value.present.tolist() == [[True, True, True, False], [True, True, False, False]]
@@ -66,14 +67,14 @@ def test_the_look_back_is_open_on_the_left_and_can_be_given_with_the_query() -> 
 @pytest.mark.parametrize("query", ["up[5m]", "'a'", "up[5m:]"])
 def test_only_scalars_and_vectors_can_be_asked_for_over_a_range(query: str) -> None:
     with pytest.raises(ParseError, match=r"for range query, must be Scalar or instant Vector") as caught:
-        Engine(UP).range(query, 0, 60_000, 60_000)
+        Engine(UP).range(RangeQuery(query, 0, 60_000, 60_000))
     assert str(caught.value).startswith('invalid expression type "')
 
 
 @pytest.mark.parametrize(("start", "end", "step"), [(0, 60, 0), (0, 60, -1), (60, 0, 15)])
 def test_a_range_without_steps_is_a_callers_mistake(start: int, end: int, step: int) -> None:
     with pytest.raises(ValueError, match="no steps"):
-        Engine(UP).range("up", start, end, step)
+        Engine(UP).range(RangeQuery("up", start, end, step))
 
 
 ERRORS = [
@@ -101,7 +102,7 @@ ERRORS = [
 def test_what_cannot_be_evaluated_is_told_in_prometheus_words(query: str, message: str | None) -> None:
     memory = loaded('x{a="1"} 1', 'y{a="1", b="1"} 1', 'y{a="1", b="2"} 1', "p 1", "q 1")
     engine = Engine(memory)
-    for ask in (partial(engine.instant, query, 0), partial(engine.range, query, 0, 60_000, 30_000)):
+    for ask in (partial(engine.instant, query, 0), partial(engine.range, RangeQuery(query, 0, 60_000, 30_000))):
         if message is None:
             ask()
             continue
@@ -142,7 +143,7 @@ def test_what_is_odd_is_told_with_its_place(query: str, warnings: list[str], inf
 
 
 def test_sorting_a_range_is_warned_about() -> None:
-    answer = Engine(UP).range("sort(up)", 0, 60_000, 60_000)
+    answer = Engine(UP).range(RangeQuery("sort(up)", 0, 60_000, 60_000))
     warning = "sort is ineffective for range queries since results are always ordered by labels"
     assert answer.warnings == (f"PromQL warning: {warning} (1:1)",)
 
@@ -152,18 +153,18 @@ def test_samples_are_counted_as_prometheus_counts_them() -> None:
     engine = Engine(memory)
     for query, total in (("x", 1), ("sum_over_time(x[10m])", 10), ("x + x", 2), ("1", 0), ("x[10m]", 10)):
         assert engine.instant(query, 3_000_000).samples.total == total
-    statistics = engine.range("sum_over_time(x[10m])", 600_000, 1_200_000, 300_000).samples
+    statistics = engine.range(RangeQuery("sum_over_time(x[10m])", 600_000, 1_200_000, 300_000)).samples
     assert statistics.per_step.tolist() == [10, 10, 10]
     assert statistics.peak >= 10
-    assert engine.range("x @ 60", 0, 600_000, 60_000).samples.per_step.tolist() == [1] * 11
+    assert engine.range(RangeQuery("x @ 60", 0, 600_000, 60_000)).samples.per_step.tolist() == [1] * 11
 
 
 @pytest.mark.parametrize("query", ["x", "sum_over_time(x[2m])", "x + x", "max_over_time(x[10m:1s])", "x @ 60"])
 def test_a_query_over_too_many_samples_is_refused(query: str) -> None:
     memory = loaded(*(f'x{{i="{i}"}} 1x9' for i in range(20)))
     with pytest.raises(ExecutionError, match="would load too many samples into memory in query execution"):
-        Engine(memory, max_samples=100).range(query, 0, 540_000, 30_000)
-    Engine(memory, max_samples=10_000_000).range(query, 0, 540_000, 30_000)
+        Engine(memory, max_samples=100).range(RangeQuery(query, 0, 540_000, 30_000))
+    Engine(memory, max_samples=10_000_000).range(RangeQuery(query, 0, 540_000, 30_000))
 
 
 def test_a_query_whose_deadline_has_passed_times_out() -> None:
@@ -222,7 +223,7 @@ def test_the_same_selector_is_read_once() -> None:
             asked.append(matchers[0].value)
             return super().select(matchers, start_ms, end_ms)
 
-    Engine(Counting(UP.samples)).range("up / up - rate(up[1m]) * rate(up[1m])", 0, 60_000, 15_000)
+    Engine(Counting(UP.samples)).range(RangeQuery("up / up - rate(up[1m]) * rate(up[1m])", 0, 60_000, 15_000))
     assert len(asked) == 2
 
 
@@ -246,7 +247,7 @@ def test_nobody_writes_into_the_arrays_of_the_storage() -> None:
         'label_replace(x_total, "__name__", "y", "", "")',
         "max_over_time(x_total[5m:15s])", "quantile_over_time(0.5, x_total[5m])", "x_total > 3", "deriv(x_total[5m])",
     ):  # fmt: skip
-        engine.range(query, 60_000, 500_000, 15_000)
+        engine.range(RangeQuery(query, 60_000, 500_000, 15_000))
         engine.instant(query, 300_000)
 
 
@@ -260,7 +261,7 @@ def test_equal_values_are_ranked_as_the_heap_leaves_them() -> None:
     memory = loaded(*(f'x{{i="{i}"}} 1 2 {i % 2}' for i in range(6)))
     engine = Engine(memory)
     for query in ("topk(2, x)", "bottomk(3, x)", "topk(4, x)"):
-        ranged = engine.range(query, 0, 120_000, 60_000).value
+        ranged = engine.range(RangeQuery(query, 0, 120_000, 60_000)).value
         assert isinstance(ranged, Matrix)
         for step, t_ms in enumerate((0, 60_000, 120_000)):
             instant = engine.instant(query, t_ms).value
@@ -295,7 +296,7 @@ def test_what_is_nested_as_deeply_as_allowed_is_evaluated(opening: str, closing:
 
 def test_a_range_of_more_steps_than_samples_are_allowed_is_refused() -> None:
     with pytest.raises(ExecutionError, match="too many samples"):
-        Engine(UP).range("1", 0, 10**15, 1)
+        Engine(UP).range(RangeQuery("1", 0, 10**15, 1))
 
 
 @pytest.mark.parametrize("t_ms", [-(2**63), 2**63 - 1, 10**19, -(10**30)])
@@ -303,7 +304,7 @@ def test_a_time_beyond_all_ages_is_refused(t_ms: int) -> None:
     with pytest.raises(ExecutionError, match="out of range"):
         Engine(UP).instant("up", t_ms)
     with pytest.raises(ExecutionError, match="out of range"):
-        Engine(UP).range("up", t_ms, t_ms, 1)
+        Engine(UP).range(RangeQuery("up", t_ms, t_ms, 1))
 
 
 @pytest.mark.parametrize("query", ["up @ 9e18", "rate(up[1m] @ -9e18 offset -292y)", "max_over_time(up[1h:1m] @ 9e18)"])
@@ -324,7 +325,7 @@ def test_a_long_kernel_asks_in_between_whether_to_go_on() -> None:
 
         ticks = count()
         cancellation = Cancellation(deadline=1e9, now=lambda: next(ticks))
-        Engine(Wide()).range("rate(x_total[5m])", 0, 5_985_000, 15_000, cancellation=cancellation)
+        Engine(Wide()).range(RangeQuery("rate(x_total[5m])", 0, 5_985_000, 15_000), cancellation)
         return next(ticks)
 
     assert asked(2_000) > asked(1) + 3

@@ -14,6 +14,7 @@ from exporter.model import Labels, make_labels
 from exporter.promql.answer import Answer, Matrix, Scalar, Vector
 from exporter.promql.engine import Engine
 from exporter.promql.errors import ExecutionError
+from exporter.promql.question import RangeQuery
 from tests.promql.expressions import METRICS, vectors
 from tests.promql.memory import Memory
 from tests.promql.promqltest import STALE
@@ -41,7 +42,7 @@ def memories(draw: st.DrawFn) -> Memory:
 def _asked(memory: Memory, together: bool, query: str) -> Answer | str:
     engine = Engine(Memory(memory.samples, together))
     try:
-        return engine.range(query, 31_000, 700_000, 17_000)
+        return engine.range(RangeQuery(query, 31_000, 700_000, 17_000))
     except ExecutionError as err:
         return str(err)
 
@@ -79,7 +80,7 @@ def test_a_range_is_instants_put_together(memory: Memory, query: str) -> None:
     assume("start()" not in query and "end()" not in query and "sort" not in query)
     engine = Engine(memory)
     try:
-        ranged = _points(engine.range(query, 31_000, 700_000, 61_000))
+        ranged = _points(engine.range(RangeQuery(query, 31_000, 700_000, 61_000)))
         instants = {t: engine.instant(query, t).value for t in range(31_000, 700_001, 61_000)}
     except ExecutionError:
         return
@@ -99,8 +100,8 @@ def test_an_offset_moves_the_data(memory: Memory, query: str, shift: int) -> Non
     moved = Memory({labels: {t + 60_000 * shift: v for t, v in own.items()} for labels, own in memory.samples.items()})
     assume("timestamp" not in query and "hour" not in query)
     try:
-        one = Engine(memory).range(query, 31_000, 700_000, 61_000)
-        other = Engine(moved).range(query, 31_000 + 60_000 * shift, 700_000 + 60_000 * shift, 61_000)
+        one = Engine(memory).range(RangeQuery(query, 31_000, 700_000, 61_000))
+        other = Engine(moved).range(RangeQuery(query, 31_000 + 60_000 * shift, 700_000 + 60_000 * shift, 61_000))
     except ExecutionError:
         return
     found, expected = _points(one), _points(other)
@@ -126,7 +127,7 @@ def test_a_fast_sum_agrees_with_a_slow_one(function: str) -> None:
     for name, values in shapes.items():
         for i, value in enumerate(values.tolist()):
             memory.put(make_labels({"__name__": "x", "shape": name}), 15_000 * i, value)
-    answer = Engine(memory).range(f"{function}(x[20m])", 600_000, 5_900_000, 15_000)
+    answer = Engine(memory).range(RangeQuery(f"{function}(x[20m])", 600_000, 5_900_000, 15_000))
     for labels, points in _points(answer).items():
         own = shapes[dict(labels)["shape"]]
         for t, value in points.items():
@@ -156,7 +157,7 @@ def _slow(function: str, window: list[tuple[float, float]]) -> tuple[float, floa
 
 def test_a_scalar_over_a_range_is_a_matrix_without_labels() -> None:
     engine = Engine(Memory())
-    ranged, instant = engine.range("1 + 1", 0, 60_000, 15_000).value, engine.instant("1 + 1", 0).value
+    ranged, instant = engine.range(RangeQuery("1 + 1", 0, 60_000, 15_000)).value, engine.instant("1 + 1", 0).value
     assert isinstance(ranged, Matrix)
     assert list(ranged.labels) == [()]
     assert ranged.values.tolist() == [[2.0] * 5]
@@ -173,7 +174,7 @@ def test_resets_are_undone_to_the_last_bit() -> None:
     memory = Memory()
     for i, value in enumerate(values.tolist()):
         memory.put((("__name__", "c_total"),), 15_000 * i, value)
-    answer = Engine(memory).range("increase(c_total[10m])", 600_000, 2_900_000, 15_000)
+    answer = Engine(memory).range(RangeQuery("increase(c_total[10m])", 600_000, 2_900_000, 15_000))
     for t_ms, value in _points(answer)[()].items():
         window = values[(t_ms - 600_000) // 15_000 + 1 : t_ms // 15_000 + 1].tolist()
         grown = window[-1] - window[0]
@@ -193,7 +194,7 @@ def test_a_prediction_near_zero_has_prometheus_own_digits(modifier: str, moved_s
     for i, value in enumerate(values.tolist()):
         memory.put(make_labels({"__name__": "x"}), 15_000 * i + 123, value)
     query = f"predict_linear(x[30m]{modifier}, {1_000 - moved_s})"
-    answer = Engine(memory).range(query, 6_998_000 + 1000 * moved_s, 7_002_000 + 1000 * moved_s, 1)
+    answer = Engine(memory).range(RangeQuery(query, 6_998_000 + 1000 * moved_s, 7_002_000 + 1000 * moved_s, 1))
     points = next(iter(_points(answer).values()))
     for t, value in points.items():
         end = 7_000_000 if "@" in modifier else t - 1000 * moved_s

@@ -14,6 +14,7 @@ from exporter.duration import parse_duration
 from exporter.model import Family, Labels, Matcher, SeriesSet, make_labels
 from exporter.promql.answer import Matrix
 from exporter.promql.engine import Engine
+from exporter.promql.question import RangeQuery
 from exporter.simulation.incidents import IncidentLog
 from exporter.simulation.recording import Recording, record
 from exporter.simulation.scenarios import shipped_scenarios
@@ -82,7 +83,7 @@ def fired(recording: Recording) -> set[tuple[str, str]]:
     engine = Engine(Recorded(recording))
     found = set()
     for rule in shipped():
-        answer = engine.range(rule.expr, int(recording.t_ms[0]), int(recording.t_ms[-1]), TICK_MS).value
+        answer = engine.range(RangeQuery(rule.expr, int(recording.t_ms[0]), int(recording.t_ms[-1]), TICK_MS)).value
         assert isinstance(answer, Matrix)
         present = np.ones(answer.values.shape, dtype=np.bool_) if answer.present is None else answer.present
         for labels, there in zip(answer.labels, present, strict=True):

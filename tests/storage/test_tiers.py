@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from exporter.model import METRIC_NAME, STALE_NAN_BITS, Column, Labels, SeriesIndex, SeriesSet, Snapshot, Wanted
 from exporter.promql.answer import Matrix
 from exporter.promql.engine import Engine
+from exporter.promql.question import RangeQuery
 from exporter.storage import aggregates
 from exporter.storage.database import Database
 from exporter.storage.layout import DAY_MS, RAW, TIERS, Tier
@@ -83,7 +84,7 @@ class Past:
 
 def points(engine: Engine, query: str, start_ms: int, end_ms: int, step_ms: int) -> dict[Labels, dict[int, float]]:
     """A range query's points."""
-    value = engine.range(query, start_ms, end_ms, step_ms).value
+    value = engine.range(RangeQuery(query, start_ms, end_ms, step_ms)).value
     assert isinstance(value, Matrix)
     present = np.ones(value.values.shape, bool) if value.present is None else value.present
     times = value.t_ms

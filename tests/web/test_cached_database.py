@@ -11,6 +11,7 @@ import pytest
 from exporter.model import Column, Family, Labels, MetricType, SeriesIndex, SeriesSet, Snapshot
 from exporter.promql.answer import Answer, Matrix
 from exporter.promql.engine import Engine
+from exporter.promql.question import RangeQuery
 from exporter.storage.database import Database
 from exporter.storage.memory import MemoryStore
 from exporter.storage.stats import Limits
@@ -57,6 +58,7 @@ class House:
             newest_ms=lambda: self.now_ms,
             revision=lambda: self.database.revision,
             monotonic=lambda: 0.0,
+            max_bytes=1 << 20,
         )
 
     def run(self, ticks: int) -> None:
@@ -69,7 +71,7 @@ class House:
     def asked(self) -> tuple[int, bool]:
         """How many points the cached answer has, and whether the engine says the same."""
         query = ("abs(temp)", START_MS + TICK_MS, self.now_ms, TICK_MS)
-        found, expected = _points(self.cache.range(*query)), _points(self.engine.range(*query))
+        found, expected = _points(self.cache.range(RangeQuery(*query))), _points(self.engine.range(RangeQuery(*query)))
         return sum(len(t_ms) for _, t_ms, _ in found), found == expected
 
 

@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from exporter.model import format_value
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.engine import Engine
+from exporter.promql.question import RangeQuery
 from exporter.web.answers import seconds
 from exporter.web.body import Form
-from exporter.web.parameters import parse_time, query_range
+from exporter.web.parameters import parse_time, range_query
+from exporter.web.prometheus_api import QueryLimits
 from exporter.web.prometheus_metadata import unescape
 from tests.web.fleet import T0_MS, FleetMaker
 from tests.web.site import Client, Kept, site
@@ -306,8 +308,10 @@ class Endless(Engine):
         self.ended = asyncio.Event()
         self.loop = asyncio.get_running_loop()
 
-    def range(self, query: str, *times: int, **options: Any) -> Any:
-        return self.instant(query, 0, **options) if query == "endless" else super().range(query, *times, **options)
+    def range(self, asked: RangeQuery, cancellation: Cancellation | None = None) -> Any:
+        if asked.query == "endless":
+            return self.instant("endless", 0, cancellation=cancellation)
+        return super().range(asked, cancellation)
 
     def instant(self, query: str, t_ms: int, **options: Any) -> Any:
         if query == "quick":
@@ -332,7 +336,7 @@ async def test_a_query_whose_client_has_gone_is_stopped() -> None:
 
 async def test_a_heavy_query_does_not_delay_others() -> None:
     engine = Endless()
-    async with site(engine=engine, query_threads=2, query_timeout_s=1.0) as client:
+    async with site(engine=engine, queries=QueryLimits(threads=2, timeout_s=1.0)) as client:
         heavy = asyncio.create_task(asked(client, "/query", 503, query="1"))
         await asyncio.wait_for(engine.began.wait(), 5)
         assert (await asked(client, "/query_range", query="1", start=0, end=1, step=1))["status"] == "success"
@@ -342,7 +346,7 @@ async def test_a_heavy_query_does_not_delay_others() -> None:
 
 async def test_heavy_range_queries_do_not_delay_instant_ones() -> None:
     engine = Endless()
-    async with site(engine=engine, query_threads=1, query_timeout_s=3.0) as client:
+    async with site(engine=engine, queries=QueryLimits(threads=1, timeout_s=3.0)) as client:
         heavy = [
             asyncio.create_task(asked(client, "/query_range", 503, query="endless", start=0, end=1, step=1))
             for _ in range(3)
@@ -405,7 +409,7 @@ def test_anything_else_is_no_time(text: str) -> None:
 
 @pytest.mark.parametrize(("text", "step_ms"), [("15", 15_000), ("1.0015", 1_001), ("1.001", 1_000), ("1e-5", 1)])
 def test_of_a_step_whole_milliseconds_count_as_they_do_in_go(text: str, step_ms: int) -> None:
-    assert query_range(Form([("start", "0"), ("end", "0"), ("step", text)])).step_ms == step_ms
+    assert range_query(Form([("start", "0"), ("end", "0"), ("step", text)])).step_ms == step_ms
 
 
 @given(st.text(max_size=50))

@@ -16,16 +16,19 @@ from hypothesis import strategies as st
 from exporter.model import Labels, SeriesSet, make_labels
 from exporter.promql.answer import Answer, Matrix
 from exporter.promql.ast import Call, Paren
+from exporter.promql.cancellation import Cancellation
 from exporter.promql.engine import Engine
 from exporter.promql.errors import ExecutionError
 from exporter.promql.horizon import lead_ms
 from exporter.promql.parser import parse
+from exporter.promql.question import RangeQuery
 from exporter.promql.signatures import FUNCTIONS
-from exporter.web.result_cache import MAX_BYTES, ResultCache
+from exporter.web.result_cache import ResultCache
 from tests.promql.expressions import METRICS, vectors
 from tests.promql.memory import Memory
 from tests.promql.promqltest import STALE
 
+MAX_BYTES = 1 << 20
 TICK_MS = 15_000
 UP: Labels = (("__name__", "up"),)
 
@@ -41,9 +44,9 @@ class Counted(Engine):
     def __post_init__(self) -> None:
         super().__init__(self.memory)
 
-    def range(self, query: str, start_ms: int, end_ms: int, step_ms: int, **options: Any) -> Answer:
-        self.steps.append((end_ms - start_ms) // step_ms + 1)
-        answer = super().range(query, start_ms, end_ms, step_ms, **options)
+    def range(self, asked: RangeQuery, cancellation: Cancellation | None = None) -> Answer:
+        self.steps.append((asked.end_ms - asked.start_ms) // asked.step_ms + 1)
+        answer = super().range(asked, cancellation)
         self.meanwhile()
         return answer
 
@@ -51,7 +54,7 @@ class Counted(Engine):
 class Fleet:
     """Samples that come tick by tick or from elsewhere, an engine over them, and a cache before it."""
 
-    def __init__(self, **options: Any) -> None:
+    def __init__(self, max_bytes: int = MAX_BYTES) -> None:
         self.memory = Memory()
         self.engine = Counted(self.memory)
         self.now_ms = 0
@@ -62,7 +65,7 @@ class Fleet:
             newest_ms=lambda: self.now_ms or None,
             revision=lambda: self.revision,
             monotonic=lambda: self.clock,
-            **options,
+            max_bytes=max_bytes,
         )
         self.ingest = self.cache.watched(self._ingest)
 
@@ -89,9 +92,9 @@ class Fleet:
     def asked(self, query: str, start_ms: int, end_ms: int, step_ms: int = TICK_MS) -> int:
         """Checks a cached answer against the engine's; returns how many steps had to be evaluated."""
         before = len(self.engine.steps)
-        found = shown(lambda: self.cache.range(query, start_ms, end_ms, step_ms))
+        found = shown(lambda: self.cache.range(RangeQuery(query, start_ms, end_ms, step_ms)))
         evaluated = sum(self.engine.steps[before:])
-        assert_alike(found, shown(lambda: Engine(self.memory).range(query, start_ms, end_ms, step_ms)))
+        assert_alike(found, shown(lambda: Engine(self.memory).range(RangeQuery(query, start_ms, end_ms, step_ms))))
         return evaluated
 
 
@@ -226,7 +229,7 @@ def test_samples_that_come_while_a_query_runs_are_not_missed() -> None:
     fleet = Fleet()
     fleet.ticks(100)
     fleet.engine.meanwhile = lambda: fleet.put(UP, 900_001, 7.0)
-    fleet.cache.range("up", 300_000, 1_500_000, TICK_MS)
+    fleet.cache.range(RangeQuery("up", 300_000, 1_500_000, TICK_MS))
     fleet.engine.meanwhile = lambda: None
     assert fleet.asked("up", 300_000, 1_500_000) == 40
 
@@ -245,7 +248,7 @@ def test_another_revision_forgets_everything_also_while_a_query_runs() -> None:
         fleet.revision += 1
 
     fleet.engine.meanwhile = partial
-    fleet.cache.range("up", 300_000, 1_500_000, TICK_MS)
+    fleet.cache.range(RangeQuery("up", 300_000, 1_500_000, TICK_MS))
     assert fleet.cache.stats().entries == 0
 
 
@@ -283,7 +286,7 @@ def test_the_bytes_it_tells_are_those_it_takes() -> None:
     fleet.asked("up", 300_000, 1_500_000)
     fleet.cache.clean()
     tracemalloc.start()
-    answers = [fleet.cache.range(f"abs(up) + {i}", 300_000, 1_500_000, TICK_MS) for i in range(10)]
+    answers = [fleet.cache.range(RangeQuery(f"abs(up) + {i}", 300_000, 1_500_000, TICK_MS)) for i in range(10)]
     del answers
     taken, _ = tracemalloc.get_traced_memory()
     tracemalloc.stop()
