@@ -43,8 +43,11 @@ def complain(message: str) -> int:
 
 def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
     from alerter.app import App
+    from alerter.memory import share_one_arena
     from alerter.receivers import read_secrets
     from alerter.wiring import StartError
+
+    share_one_arena()
 
     secrets = read_secrets(environ, config)
     logs.configure(config.log.level, config.log.format, (*secrets.all, *config.passwords()))
@@ -66,15 +69,17 @@ def _check(flags: argparse.Namespace, config: Config, _: Mapping[str, str]) -> i
     from alerter.datasource.querier import QueryError
     from alerter.rules.rulepaths import rule_paths
     from alerter.rules.rules import RuleFileError
-    from alerter.tools.check import check, metric_names
+    from alerter.tools.check import check, metrics_of
 
     asked = getattr(flags, "--datasource.url") is not None  # else the files are checked by themselves
+    if absent := [path for path in flags.files if not os.path.exists(path)]:  # noqa: PTH110 (as they are given)
+        return complain(f"{absent[0]}: no such file")
     try:
         files = flags.files or rule_paths(config.rules)
-        names = asyncio.run(metric_names(config)) if asked else None
+        metrics = asyncio.run(metrics_of(config)) if asked else None
     except (RuleFileError, QueryError) as err:
         return complain(str(err))
-    return check(files, config, sys.stdout, names)
+    return check(files, config, sys.stdout, metrics)
 
 
 def _test(flags: argparse.Namespace, _: Config, __: Mapping[str, str]) -> int:
@@ -152,10 +157,17 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
         help="say every mistake of rule files; with --datasource.url, metrics it does not have too",
     )
+    check.epilog = "Exit code 0: no mistake (warnings may be said), 1: mistakes, 2: a file that is not there."
     check.add_argument("files", nargs="*", metavar="FILE", help="rule files (default: those of --rules)")
     test = commands.add_parser("test", parents=[common], help="run unit tests of rules, in promtool's format")
+    test.epilog = "Exit code 0: all tests passed, 1: a test failed, or its file cannot be used."
     test.add_argument("files", nargs="+", metavar="FILE", help="files of tests")
     past = commands.add_parser("backtest", parents=[common], help="run rule files over a Prometheus' past")
+    past.epilog = (
+        "Rules see what earlier ones of the file record, as if it had been there all the time. Example: "
+        "openmanager-alerter backtest --rules 'rules/*.yml' --datasource.url http://localhost:9090 "
+        "--start 2026-01-01T00:00:00Z --end 2026-01-08T00:00:00Z"
+    )
     past.add_argument("--start", required=True, help="RFC 3339 or Unix seconds")
     past.add_argument("--end", required=True, help="RFC 3339 or Unix seconds")
     formats = "text: a table of how loud each rule was; json: the same; jsonl: one line for each evaluation"

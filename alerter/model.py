@@ -6,7 +6,6 @@ import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
 from typing import Protocol
 
 from exporter.model import Labels
@@ -26,7 +25,7 @@ def fingerprint(labels: Labels) -> str:
     return hashlib.blake2b(packed.encode("utf-8", "surrogatepass"), digest_size=8).hexdigest()
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class Alert:
     """One active or just-resolved alert. Times are Unix seconds.
 
@@ -45,17 +44,17 @@ class Alert:
     resolved_value: float | None = None
     generator_url: str = ""
 
-    @cached_property
+    @property
     def fingerprint(self) -> str:
         """The name of this alert across evaluations and restarts."""
         return fingerprint(self.labels)
 
-    @cached_property
+    @property
     def label(self) -> Mapping[str, str]:
         """The labels by name."""
         return dict(self.labels)
 
-    @cached_property
+    @property
     def annotation(self) -> Mapping[str, str]:
         """The annotations by name."""
         return dict(self.annotations)

@@ -100,6 +100,15 @@ class Querier:
         """The values of a label."""
         return await self._ask(f"/api/v1/label/{name}/values", None, lambda data: [str(value) for value in data])
 
+    async def metric_types(self) -> dict[str, str]:
+        """The types of metrics by name, as far as they are known and all targets agree; those that cannot tell: {}."""
+        try:
+            return await self._ask("/api/v1/metadata", None, _types)
+        except QueryError as err:
+            if err.reachable:
+                return {}
+            raise
+
     async def _ask(self, path: str, form: Mapping[str, str] | None, read: Callable[[Any], T]) -> T:
         """What `read` makes of the answer's data. Raises QueryError."""
         self.stats.queries += 1
@@ -171,6 +180,11 @@ def _vector(data: Any) -> list[Element]:
     if kind == "scalar":
         return [Element((), float(result[1]))]
     raise QueryError("rule result is not a vector or scalar", reachable=True)
+
+
+def _types(data: Any) -> dict[str, str]:
+    types = {str(name): {str(each["type"]) for each in entries} for name, entries in data.items()}
+    return {name: found.pop() for name, found in types.items() if len(found) == 1}
 
 
 def _sample(item: Mapping[str, Any]) -> float:

@@ -72,7 +72,8 @@ def evaluate(
     found = _found(rule, elements, t, expand, generator_url)
     alerts: dict[Labels, Alert] = {}
     for labels, new in found.items():
-        alerts[labels] = _fired(_continued(before.alerts.get(labels), new, t), rule, t)
+        alert = _fired(_continued(before.alerts.get(labels), new, t), rule, t)
+        alerts[alert.labels] = alert  # by the labels it had before, so that those of each round can go
     for labels, old in before.alerts.items():
         if labels not in found and (kept := _missing(old, rule, t)) is not None:
             alerts[labels] = kept

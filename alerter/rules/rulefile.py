@@ -310,13 +310,37 @@ class _Reader:
         if match is None or not isinstance(node, ScalarNode):
             return 0, 0
         line, column = int(match["line"]), int(match["column"])
+        texts = node.value.rstrip("\n").split("\n")
+        if line > len(texts):  # after the end: that of the last line is to be seen
+            line, column = len(texts), len(texts[-1]) + 1
         first = node.start_mark.line
         if node.style == "|":
-            row = first + line
-            indent = next((len(text) - len(text.lstrip(" ")) for text in self.lines[first + 1 :] if text.strip()), 0)
-            return row + 1, indent + column
+            return first + line + 1, self._indent(first + 1) + column
         if node.end_mark.line == first and node.style != ">":
             return first + 1, node.start_mark.column + column + (1 if node.style else 0)
+        if node.style == '"' or len(texts) > 1:
+            return 0, 0
+        return self._folded(node, column)
+
+    def _indent(self, first: int) -> int:
+        """How far the first line that is not empty from `first` on is indented."""
+        return next((len(text) - len(text.lstrip(" ")) for text in self.lines[first:] if text.strip()), 0)
+
+    def _folded(self, node: ScalarNode, column: int) -> tuple[int, int]:
+        """The place in the file of a character of a text that was written on several lines and read as one."""
+        row = node.start_mark.line
+        start = node.start_mark.column + (1 if node.style == "'" else 0)
+        if node.style == ">":
+            row += 1
+            start = self._indent(row)
+        left = column - 1
+        for number in range(row, min(node.end_mark.line + 1, len(self.lines))):
+            text = self.lines[number][start:].rstrip()
+            if text and left <= len(text):
+                return number + 1, start + left + 1
+            left -= len(text) + 1 if text else 0
+            following = self.lines[number + 1] if number + 1 < len(self.lines) else ""
+            start = start if node.style == ">" else len(following) - len(following.lstrip())
         return 0, 0
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -12,55 +13,81 @@ from alerter.config import Config
 from alerter.datasource.expansion import LANGUAGE
 from alerter.rules import rulefile
 from alerter.rules.rules import Mistake, RuleFile
-from alerter.tools.lints import lint, missing
+from alerter.tools.lints import Suspicion, lint, missing
 from exporter.duration import parse_duration
 from exporter.model import METRIC_NAME
 
 _WIDTH = 160
 
 
-def check(files: Sequence[str], config: Config, out: TextIO, names: Collection[str] | None = None) -> int:
+@dataclass(frozen=True, slots=True)
+class Metrics:
+    """What a datasource has: the names of its metrics, and the types it knows of them."""
+
+    names: Collection[str]
+    types: Mapping[str, str]
+
+
+def check(files: Sequence[str], config: Config, out: TextIO, metrics: Metrics | None = None) -> int:
     """Say what is wrong with the files, and what is suspicious; 0 if nothing is wrong, 1 otherwise.
 
-    `names`: the metrics of the datasource; None asks nothing about them.
+    `metrics`: those of the datasource; None asks nothing about them.
     """
     interval_s = config.evaluation.seconds("interval")
     read = [rulefile.read(path, LANGUAGE, interval_s) for path in files]
-    absent = {} if names is None else missing([file for file in read if not file.mistakes], names)
+    good = [file for file in read if not file.mistakes]
+    absent = {} if metrics is None else missing(good, metrics.names)
+    suspicions = 0
     for file in read:
-        if not file.mistakes:
-            print(f"{file.path}: {_size(file)}", file=out)
         lines = _lines(file.path)
-        warnings = [_at_its_rule(warning, lines) for warning in ([] if file.mistakes else lint(file))]
-        warnings += [_at_its_metric(warning, metric, lines) for warning, metric in absent.get(file.path, ())]
-        for mistake in file.mistakes or sorted(warnings, key=lambda each: (each.line, each.column)):
+        found: Sequence[Mistake] = file.mistakes
+        if not found:
+            print(f"{file.path}: {_size(file)}", file=out)
+            suspicious = [*lint(file, interval_s, metrics.types if metrics else {}), *absent.get(file.path, ())]
+            found = sorted((_placed(each, lines) for each in suspicious), key=lambda each: (each.line, each.column))
+            suspicions += len(found)
+        for mistake in found:
             print("\n".join(shown(mistake, lines)), file=out)
     count = sum(len(file.mistakes) for file in read)
-    if count:
-        print(f"{count} mistake{'s' if count > 1 else ''}", file=out)
+    if count or suspicions:
+        said = [_counted(number, word) for number, word in ((count, "mistake"), (suspicions, "warning")) if number]
+        print(", ".join(said), file=out)
     return 1 if count else 0
 
 
-def _at_its_rule(warning: Mistake, lines: Sequence[str]) -> Mistake:
-    line = lines[warning.line - 1]
-    return dataclasses.replace(warning, column=len(line) - len(line.lstrip()) + 1)
+def _counted(number: int, word: str) -> str:
+    return f"{number} {word}{'s' if number > 1 else ''}"
 
 
-def _at_its_metric(warning: Mistake, metric: str, lines: Sequence[str]) -> Mistake:
-    """Where the metric's name stands, from the rule's own line on."""
-    name = re.compile(rf"(?<![\w:]){re.escape(metric)}(?![\w:])")
-    for number, line in enumerate(lines[warning.line - 1 :], warning.line):
-        if (found := name.search(line)) is not None:
-            return dataclasses.replace(warning, line=number, column=found.start() + 1)
-    return _at_its_rule(warning, lines)
+def _placed(suspicion: Suspicion, lines: Sequence[str]) -> Mistake:
+    """The warning where what it is about stands, from the rule's own line on; at the rule where it is not found."""
+    warning = suspicion.warning
+    first = lines[warning.line - 1]
+    indent = len(first) - len(first.lstrip())
+    if suspicion.about:
+        word = _word(suspicion.about)
+        for number, line in enumerate(lines[warning.line - 1 :], warning.line):
+            if number > warning.line and line.lstrip().startswith("- ") and len(line) - len(line.lstrip()) <= indent:
+                break  # the next rule
+            start = indent if number > warning.line or "{" in first else len(first)
+            if (found := word.search(line, start if number == warning.line else 0)) is not None:
+                return dataclasses.replace(warning, line=number, column=found.start() + 1)
+    return dataclasses.replace(warning, column=indent + 1)
 
 
-async def metric_names(config: Config) -> Sequence[str]:
+def _word(text: str) -> re.Pattern[str]:
+    """Finds a text that is not a part of a longer name."""
+    before = r"(?<![\w:])" if re.match(r"\w", text) else ""
+    after = r"(?!\w|:\w)" if re.search(r"\w$", text) else ""
+    return re.compile(before + re.escape(text) + after)
+
+
+async def metrics_of(config: Config) -> Metrics:
     """The metrics that the datasource has. Raises QueryError."""
     from alerter.datasource.querier import Querier
 
     async with Querier(config.datasource.url, parse_duration(config.datasource.timeout) / 1_000) as querier:
-        return await querier.label_values(METRIC_NAME)
+        return Metrics(frozenset(await querier.label_values(METRIC_NAME)), await querier.metric_types())
 
 
 def _size(file: RuleFile) -> str:

@@ -1,130 +1,117 @@
-"""What a rule file may say and hardly means: warnings of `check`.
+"""What a rule file may say and hardly means: warnings of `check`, after those that have proved their worth in pint.
 
 * a template uses a label that the query drops: its text will have a hole
-* `for` is shorter than the interval: it can only fire one interval later
+* a label's template uses the value: each new value makes a new alert, and `for` begins anew
+* `for` or `keep_firing_for` is shorter than the interval: it is decided at evaluations only
 * no condition: the alert fires for every series there is, always
+* the same rule twice: one of them is for nothing
 * a metric that the datasource does not have: the rule finds nothing, now or ever
+and of expressions what `promql_lints` finds.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
-from alerter.rules.rules import AlertRule, Group, Mistake, RecordRule, RuleFile
+from alerter.rules.rules import AlertRule, Group, Mistake, RecordRule, Rule, RuleFile
+from alerter.tools.promql_lints import CONDITIONS, about_expression, dropped, has_condition
 from exporter.duration import format_duration
-from exporter.promql.ast import (
-    COMPARISONS,
-    SET_OPERATORS,
-    Aggregation,
-    Binary,
-    Call,
-    Card,
-    Expr,
-    Paren,
-    Unary,
-    VectorSelector,
-    walk,
-)
+from exporter.model import Labels
+from exporter.promql.ast import Call, Expr, VectorSelector, walk
 from exporter.promql.parser import parse
-from exporter.promql.signatures import ValueType
 
-_USED = re.compile(r"(?:\$labels|\.Labels)\.([a-zA-Z_][a-zA-Z0-9_]*)")
-_CONDITIONS = frozenset(("absent", "absent_over_time"))
+_USED = re.compile(r"""(?:\$labels|\.Labels)\.([a-zA-Z_]\w*)|index\s+(?:\$labels|\.Labels)\s+["`](\w+)["`]""", re.A)
+_OF_VALUE = re.compile(r"\{\{[^{}]*(?:\$value|\.Value)\b[^{}]*\}\}")
+_CHOOSES = re.compile(r"\{\{-?\s*(?:else\s+)?(?:if|with)\b")
 
 
-def lint(file: RuleFile) -> list[Mistake]:
-    """The warnings about the alerting rules of a file without mistakes, in the order of the rules."""
+@dataclass(frozen=True, slots=True)
+class Suspicion:
+    """A warning, and the piece of the rule's text that it is about."""
+
+    warning: Mistake
+    about: str
+
+
+def lint(file: RuleFile, interval_s: float, types: Mapping[str, str]) -> list[Suspicion]:
+    """The warnings about a file without mistakes, in the order of its rules.
+
+    `interval_s`: how far samples are apart. `types`: those of metrics, by name, as far as they are known.
+    """
     found = []
+    seen: dict[tuple[str, str, Labels], int] = {}
     for group in file.groups:
         for rule in group.rules:
-            if isinstance(rule, AlertRule):
-                where = f"group '{group.name}': alert '{rule.name}'"
-                found += [Mistake(file.path, rule.line, 0, f"warning: {where}: {text}") for text in _about(rule, group)]
+            said = dict.fromkeys([*_about(rule, group, interval_s, types), *_repeated(rule, seen)])
+            found += [_suspicion(file, group, rule, text, about) for text, about in said]
     return found
 
 
-def missing(files: Sequence[RuleFile], names: Collection[str]) -> dict[str, list[tuple[Mistake, str]]]:
-    """By file, the warnings about metrics that a datasource with these names does not have, each with the metric.
+def missing(files: Sequence[RuleFile], names: Collection[str]) -> dict[str, list[Suspicion]]:
+    """By file, the warnings about metrics that a datasource with these names does not have.
 
     What other rules record is there, and so are the alerts of the alerter itself. `absent(x)` may ask for anything.
     """
     rules = [rule for file in files for group in file.groups for rule in group.rules]
     there = {*names, "ALERTS", "ALERTS_FOR_STATE", *(rule.name for rule in rules if isinstance(rule, RecordRule))}
-    found: dict[str, list[tuple[Mistake, str]]] = {}
+    found: dict[str, list[Suspicion]] = {}
     for file in files:
         for group in file.groups:
             for rule in group.rules:
-                kind = "alert" if isinstance(rule, AlertRule) else "record"
-                for metric in sorted(_asked(parse(rule.expr)) - there):
-                    where = f"warning: group '{group.name}': {kind} '{rule.name}'"
-                    text = f"{where}: the datasource has no metric {metric}"
-                    found.setdefault(file.path, []).append((Mistake(file.path, rule.line, 0, text), metric))
+                found.setdefault(file.path, []).extend(
+                    _suspicion(file, group, rule, f"the datasource has no metric {metric}", metric)
+                    for metric in sorted(_asked(parse(rule.expr)) - there)
+                )
     return found
+
+
+def _suspicion(file: RuleFile, group: Group, rule: Rule, text: str, about: str) -> Suspicion:
+    kind = "alert" if isinstance(rule, AlertRule) else "record"
+    message = f"warning: group '{group.name}': {kind} '{rule.name}': {text}"
+    return Suspicion(Mistake(file.path, rule.line, 0, message), about)
 
 
 def _asked(expr: Expr) -> set[str]:
     """The metrics that an expression names and needs."""
     nodes = list(walk(expr))
-    meant = {id(each) for node in nodes if isinstance(node, Call) and node.name in _CONDITIONS for each in walk(node)}
+    meant = {id(each) for node in nodes if isinstance(node, Call) and node.name in CONDITIONS for each in walk(node)}
     return {node.name for node in nodes if isinstance(node, VectorSelector) and node.name and id(node) not in meant}
 
 
-def _about(rule: AlertRule, group: Group) -> Iterator[str]:
+def _about(rule: Rule, group: Group, interval_s: float, types: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """What is suspicious, each with the piece of text it is about."""
     expr = parse(rule.expr)
-    for name in sorted(_used(rule)):
-        if (why := _dropped(name, expr)) is not None:
-            yield f"a template uses $labels.{name}, but the query drops it: {why}"
-    if 0 < rule.for_s < group.interval_s:
-        shown, interval = (format_duration(round(each * 1_000)) for each in (rule.for_s, group.interval_s))
-        yield f"for {shown} is shorter than the group's interval: it fires after {interval} at the earliest"
-    if not _has_condition(expr):
-        yield "expr has no comparison: it fires for every series there is, always"
+    if isinstance(rule, AlertRule):
+        yield from _about_labels(rule, expr)
+        yield from _about_waits(rule, group)
+        if not has_condition(expr):
+            yield "expr has no comparison: it fires for every series there is, always", ""
+    yield from about_expression(expr, interval_s, types)
 
 
-def _used(rule: AlertRule) -> set[str]:
-    return {name for _, text in (*rule.labels, *rule.annotations) for name in _USED.findall(text)}
+def _about_labels(rule: AlertRule, expr: Expr) -> Iterator[tuple[str, str]]:
+    texts = [text for _, text in (*rule.labels, *rule.annotations)]
+    for name in sorted({found for text in texts for pair in _USED.findall(text) for found in pair if found}):
+        if (why := dropped(name, expr)) is not None:
+            yield f"a template uses $labels.{name}, but the query drops it: {why}", name
+    for name, text in rule.labels:
+        if _OF_VALUE.search(text) and not _CHOOSES.search(text):
+            yield f"label {name} holds the value: each new value makes a new alert, and its wait begins anew", name
 
 
-def _has_condition(expr: Expr) -> bool:
-    for node in walk(expr):
-        if isinstance(node, Binary) and (node.op in SET_OPERATORS or (node.op in COMPARISONS and not node.return_bool)):
-            return True
-        if isinstance(node, Call) and node.name in _CONDITIONS:
-            return True
-    return not any(isinstance(node, VectorSelector) for node in walk(expr))  # vector(1) is meant
+def _about_waits(rule: AlertRule, group: Group) -> Iterator[tuple[str, str]]:
+    interval = format_duration(round(group.interval_s * 1_000))
+    for field, length_s in (("for", rule.for_s), ("keep_firing_for", rule.keep_firing_for_s)):
+        if 0 < length_s < group.interval_s:
+            shown = format_duration(round(length_s * 1_000))
+            effect = f"fires after {interval} at the earliest" if field == "for" else "resolves as if it were not there"
+            yield f"{field} {shown} is shorter than the group's interval: it {effect}", f"{field}:"
 
 
-def _dropped(label: str, expr: Expr) -> str | None:
-    """The clause that takes a label away, None where the label may be there."""
-    while isinstance(expr, Paren | Unary):
-        expr = expr.expr
-    if isinstance(expr, Aggregation):
-        return _dropped_by(label, expr)
-    if isinstance(expr, Binary):
-        return _dropped_by_operator(label, expr)
-    return None
-
-
-def _dropped_by(label: str, expr: Aggregation) -> str | None:
-    if expr.op in ("topk", "bottomk", "limitk", "limit_ratio"):
-        return _dropped(label, expr.expr)
-    if expr.op == "count_values":
-        return None
-    names = ", ".join(expr.grouping)
-    if expr.without:
-        return f"{expr.op} without ({names})" if label in expr.grouping else _dropped(label, expr.expr)
-    return None if label in expr.grouping else f"{expr.op} by ({names})"
-
-
-def _dropped_by_operator(label: str, expr: Binary) -> str | None:
-    if expr.op == "or":
-        left, right = _dropped(label, expr.left), _dropped(label, expr.right)
-        return left if left and right else None
-    vectors = [side for side in (expr.left, expr.right) if side.type is ValueType.VECTOR]
-    if len(vectors) == 1:
-        return _dropped(label, vectors[0])
-    if expr.matching is None or label in expr.matching.include:
-        return None
-    many = expr.right if expr.matching.card is Card.ONE_TO_MANY else expr.left
-    return _dropped(label, many)
+def _repeated(rule: Rule, seen: dict[tuple[str, str, Labels], int]) -> Iterator[tuple[str, str]]:
+    key = (rule.name, str(parse(rule.expr)), rule.labels)
+    if key in seen:
+        yield f"the same as the rule of line {seen[key]}: name, expr and labels are equal", ""
+    seen.setdefault(key, rule.line)

@@ -105,6 +105,24 @@ def test_a_caret_stands_under_the_mistake() -> None:
     assert line[: len(caret)].endswith('"up >"')
 
 
+@pytest.mark.parametrize(
+    ("written", "rest"),
+    [
+        ("'up >'", "'"),
+        ('up == 1 and\n      down{a="b" == 1', "== 1"),
+        ("'a and\n      rate(b)'", "b)'"),
+        (">-\n      sum(up)\n      + on (a) rate(up)", "up)"),
+        ("|\n      sum(up)\n        + on (a) rate(up)", "up)"),
+        ("|\n      sum(up) >\n", ""),
+    ],
+)
+def test_a_mistake_in_an_expression_of_several_lines_is_where_it_stands_in_the_file(written: str, rest: str) -> None:
+    text = f"groups:\n- name: g\n  rules:\n  - alert: A\n    expr: {written}\n"
+    (mistake,) = rulefile.parse(text, "f", LANGUAGE, 15.0).mistakes
+    assert text.rstrip().splitlines()[mistake.line - 1][mistake.column - 1 :] == rest
+    assert text.rstrip().endswith(rest)
+
+
 def test_a_rule_keeps_its_key_when_others_come_and_go() -> None:
     one = "groups: [{name: g, rules: [{alert: A, expr: x}, {alert: A, expr: y}, {alert: A, expr: x, labels: {a: b}}]}]"
     two = "groups: [{name: g, rules: [{alert: Z, expr: z}, {alert: A, expr: q}, {alert: A, expr: x, labels: {a: b}}]}]"
