@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import functools
+from bisect import bisect_left
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
-from exporter.simulation.counters import ALL, BLOCK_MS, BLOCKS
+from exporter.simulation.counters import ALL, BLOCK_MS
 from exporter.simulation.effects import COUNTED, Kind
 from exporter.simulation.model import Model
 from exporter.simulation.noise import Floats, Indices
@@ -14,51 +17,74 @@ from exporter.simulation.pattern import DAY_MS
 from exporter.simulation.plans import Plan
 
 _DAY_BLOCKS = DAY_MS // BLOCK_MS
+_TOGETHER = 48  # blocks of a few servers in one go: some megabytes
 
-Surplus = tuple[tuple[Plan, ...], dict[str, Floats]]
-"""What failures added in one block: the plans that made it so, and by server what each counter gained, shape (ALL,)."""
+Surplus = tuple[tuple[Plan, ...], Floats]
+"""What failures added to a server in one block: the plans that made it so, and each counter's gain, shape (ALL,)."""
+
+
+@dataclass(slots=True, eq=False)
+class _Trace:
+    """The blocks in which failures touched a server's counters, rising, and what they added since one of them.
+
+    Invariant: sums[i] is what blocks[first : first + i] added.
+    """
+
+    row: int
+    blocks: list[int]
+    plans: dict[int, tuple[Plan, ...]]
+    first: int = 0
+    sums: list[Floats] = field(default_factory=lambda: [np.zeros(ALL)])
+
+    def between(self, first_block: int, end_block: int) -> tuple[int, int]:
+        """The places of the blocks from one up to another."""
+        return bisect_left(self.blocks, first_block), bisect_left(self.blocks, end_block)
 
 
 class Aftermath:
-    """Sums over the blocks that failures touched, each computed once, on the affected servers only."""
+    """Sums over the blocks that failures touched, each computed once, on the servers that they touched only."""
 
     def __init__(
         self,
         plans: Sequence[Plan],
         names: Sequence[str],
+        boot_days: Callable[[int], Indices],
         make: Callable[[Sequence[str]], Model],
         tick_ms: int,
-        known: dict[int, Surplus] | None = None,
+        known: dict[tuple[str, int], Surplus] | None = None,
     ) -> None:
-        """known: by block, kept by the caller from one set of plans to the next, so that only news is computed."""
-        row_of = {name: row for row, name in enumerate(names)}
-        mine = [plan for plan in plans if plan.server in row_of]
-        counted = [plan for plan in mine if plan.kind in COUNTED]
-        crashes = [plan for plan in mine if plan.kind is Kind.CRASH]
-        self._affected = sorted({plan.server for plan in (*counted, *crashes)}, key=row_of.__getitem__)
-        self._place = {name: place for place, name in enumerate(self._affected)}
-        self._rows = np.array([row_of[name] for name in self._affected], dtype=np.int64)
-        self._size = len(names)
-        self._tick_ms = tick_ms
-        self._model = make(self._affected) if self._affected else None
-        self._plans = self._by_block(counted)
+        """boot_days: of all servers by day. make: a model of some of them.
+
+        known: by server and block, kept by the caller from one set of plans to the next: only news is computed.
+        """
+        rows = {name: row for row, name in enumerate(names)}
+        mine = [plan for plan in plans if plan.server in rows]
+        self._tick_ms, self._size, self._boot_days = tick_ms, len(names), boot_days
+        self._make = functools.lru_cache(maxsize=64)(make)
+        self._traces = self._traced([plan for plan in mine if plan.kind in COUNTED], rows)
         self._known = {} if known is None else known
-        for block in [block for block in self._known if block not in self._plans]:
-            del self._known[block]
-        self._touched = np.array(sorted(self._plans), dtype=np.int64)
-        self._first = 0  # of the touched blocks, the first that is summed
-        self._sums = [np.zeros((len(self._affected), ALL))]
-        self._crashes = sorted(
-            (plan.server, back) for plan in crashes for back in [self._back_ms(plan)] if back is not None
-        )
+        for name, block in [at for at in self._known if at[0] not in self._traces or at[1] not in self._of(at[0])]:
+            del self._known[name, block]
+        self._crashes: dict[str, list[int]] = {}
+        for plan in mine:
+            if plan.kind is Kind.CRASH and (back := self._back_ms(plan)) is not None:
+                self._crashes.setdefault(plan.server, []).append(back)
+        self._rows = {name: rows[name] for name in (*self._traces, *self._crashes)}
         self._at_crash: dict[tuple[str, int], Floats] = {}
 
-    def _by_block(self, plans: Sequence[Plan]) -> dict[int, tuple[Plan, ...]]:
-        found: dict[int, list[Plan]] = {}
+    def _traced(self, plans: Sequence[Plan], rows: dict[str, int]) -> dict[str, _Trace]:
+        found: dict[str, dict[int, list[Plan]]] = {}
         for plan in plans:
+            mine = found.setdefault(plan.server, {})
             for block in range(self._block(plan.start_ms), self._block(plan.end_ms) + 1):
-                found.setdefault(block, []).append(plan)
-        return {block: tuple(there) for block, there in found.items()}
+                mine.setdefault(block, []).append(plan)
+        return {
+            name: _Trace(rows[name], sorted(mine), {block: tuple(there) for block, there in mine.items()})
+            for name, mine in found.items()
+        }
+
+    def _of(self, name: str) -> dict[int, tuple[Plan, ...]]:
+        return self._traces[name].plans
 
     def _block(self, t_ms: int) -> int:
         return (t_ms // self._tick_ms - 1) * self._tick_ms // BLOCK_MS
@@ -73,55 +99,47 @@ class Aftermath:
     def offsets(self, first_block: int) -> Floats:
         """What has been added to each counter since boot and before a block. Shape (n, ALL)."""
         offsets = np.zeros((self._size, ALL))
-        if self._model is None or not len(self._touched) or self._touched[0] >= first_block:
-            return offsets
-        boots = self._model.boot_days(first_block // _DAY_BLOCKS) * _DAY_BLOCKS
-        self._forget_before(int(boots.min()))
-        now = int(np.searchsorted(self._touched, first_block)) - self._first
-        self._sum_up_to(now)
-        since = np.clip(np.searchsorted(self._touched, boots) - self._first, 0, now)
-        rows = np.arange(len(self._affected))
-        before = np.stack([self._sums[number][row] for number, row in zip(since, rows, strict=True)])
-        offsets[self._rows] = self._sums[now] - before
+        if self._traces:
+            boots = self._boot_days(first_block // _DAY_BLOCKS) * _DAY_BLOCKS
+            spans = {name: trace.between(int(boots[trace.row]), first_block) for name, trace in self._traces.items()}
+            self._compute(spans)
+            for name, (start, end) in spans.items():
+                if end > start:
+                    offsets[self._traces[name].row] = self._sum(name, start, end)
         return offsets
 
-    def _forget_before(self, block: int) -> None:
-        """Start where nothing before matters to any server; start again when asked about an earlier time."""
-        wanted = int(np.searchsorted(self._touched, block))
-        if wanted < self._first or (wanted > self._first and len(self._sums) == 1):
-            self._first = wanted
-            self._sums = self._sums[:1]
+    def _sum(self, name: str, start: int, end: int) -> Floats:
+        """What a server's touched blocks of some places added."""
+        trace = self._traces[name]
+        if trace.first != start:
+            trace.first, trace.sums = start, trace.sums[:1]
+        while len(trace.sums) <= end - start:
+            block = trace.blocks[start + len(trace.sums) - 1]
+            trace.sums.append(trace.sums[-1] + self._known[name, block][1])
+        return trace.sums[end - start]
 
-    def _sum_up_to(self, count: int) -> None:
-        while len(self._sums) <= count:
-            position = self._first + len(self._sums) - 1
-            if not self._is_known(position):
-                self._compute(position, self._first + count)
-            total = self._sums[-1].copy()
-            for server, gained in self._known[int(self._touched[position])][1].items():
-                total[self._place[server]] += gained
-            self._sums.append(total)
+    def _compute(self, spans: dict[str, tuple[int, int]]) -> None:
+        """Make all blocks known that are needed; those that touched the same servers together."""
+        missing: dict[int, list[str]] = {}
+        for name, (start, end) in spans.items():
+            trace = self._traces[name]
+            first = start if trace.first != start else max(start, start + len(trace.sums) - 1)
+            for block in trace.blocks[first:end]:
+                known = self._known.get((name, block))
+                if known is None or known[0] != trace.plans[block]:
+                    missing.setdefault(block, []).append(name)
+        alike: dict[tuple[str, ...], list[int]] = {}
+        for block in sorted(missing):
+            alike.setdefault(tuple(missing[block]), []).append(block)
+        for names, blocks in alike.items():
+            for place in range(0, len(blocks), _TOGETHER):
+                self._learn(names, blocks[place : place + _TOGETHER])
 
-    def _is_known(self, position: int) -> bool:
-        block = int(self._touched[position])
-        return block in self._known and self._known[block][0] == self._plans[block]
-
-    def _compute(self, position: int, end: int) -> None:
-        """Blocks that follow one another within an hour, from a position on, in one go."""
-        assert self._model is not None
-        first, run = int(self._touched[position]), 1
-        while (
-            position + run < end
-            and (first + run) % BLOCKS
-            and int(self._touched[position + run]) == first + run
-            and not self._is_known(position + run)
-        ):
-            run += 1
-        extra = self._model.surplus(first, run)
-        for number in range(run):
-            plans = self._plans[first + number]
-            gained = {plan.server: extra[self._place[plan.server], :, number].copy() for plan in plans}
-            self._known[first + number] = (plans, gained)
+    def _learn(self, names: tuple[str, ...], blocks: list[int]) -> None:
+        extra = self._make(names).surplus(np.array(blocks, dtype=np.int64))
+        for row, name in enumerate(names):
+            for number, block in enumerate(blocks):
+                self._known[name, block] = (self._of(name)[block], extra[row, :, number].copy())
 
     def resets(self, first_block: int, ends: Indices) -> list[tuple[int, int, Floats]]:
         """Crashes that count by the end of these ticks: row, when the server was back, its counters then.
@@ -129,30 +147,31 @@ class Aftermath:
         Those before a server's last planned boot no longer matter, nor does one that was over before the first of
         these ticks if another one was too. In the order in which they happened.
         """
-        if self._model is None:
+        if not self._crashes:
             return []
-        boots = self._model.boot_days(first_block // _DAY_BLOCKS) * DAY_MS
-        mine: dict[str, list[int]] = {}
-        for server, back in self._crashes:
-            if boots[self._place[server]] < back <= int(ends[-1]):
-                before = mine.setdefault(server, [])
-                if back <= int(ends[0]):
-                    before.clear()
-                before.append(back)
-        found = [
-            (int(self._rows[self._place[server]]), back, self._counters_at(server, back))
-            for server, times in mine.items()
-            for back in times
-        ]
+        boots = self._boot_days(first_block // _DAY_BLOCKS) * DAY_MS
+        found = []
+        for name, times in self._crashes.items():
+            row = self._rows[name]
+            backs = sorted(back for back in times if boots[row] < back <= int(ends[-1]))
+            before = [back for back in backs if back <= int(ends[0])]
+            found += [(row, back, self._counters_at(name, back)) for back in backs[max(0, len(before) - 1) :]]
         return sorted(found, key=lambda reset: reset[1])
 
-    def _counters_at(self, server: str, t_ms: int) -> Floats:
-        known = self._at_crash.get((server, t_ms))
+    def _counters_at(self, name: str, t_ms: int) -> Floats:
+        known = self._at_crash.get((name, t_ms))
         if known is None:
-            assert self._model is not None
-            block = self._block(t_ms)
-            state = self._model.state(block, 1, lambda first: self.offsets(first)[self._rows])
+            state = self._make((name,)).state(self._block(t_ms), 1, lambda first: self._offset(name, first))
             position = (t_ms - state.first_ms) // state.tick_ms - 1
-            known = state.counters[self._place[server], :, position]
-            self._at_crash[server, t_ms] = known
+            known = self._at_crash[name, t_ms] = state.counters[0, :, position]
         return known
+
+    def _offset(self, name: str, first_block: int) -> Floats:
+        """Of one server. Shape (1, ALL)."""
+        trace = self._traces.get(name)
+        if trace is None:
+            return np.zeros((1, ALL))
+        boot = int(self._boot_days(first_block // _DAY_BLOCKS)[trace.row]) * _DAY_BLOCKS
+        start, end = trace.between(boot, first_block)
+        self._compute({name: (start, end)})
+        return self._sum(name, start, end)[None]

@@ -157,17 +157,27 @@ class Counters:
 
     def _read_hours(self, day: int) -> Floats:
         """Shape (n, SPLIT, 25): counters at the edges of the day's hours, since its start."""
-        index = day * 24 + np.arange(24, dtype=np.int64)
+        return self._hours_of(np.array([day], dtype=np.int64))[:, :, 0]
+
+    def _hours_of(self, days: Indices) -> Floats:
+        """Shape (n, SPLIT, len(days), 25)."""
+        index = (days[:, None] * 24 + np.arange(24, dtype=np.int64)).ravel()
         demand = self._load.demand(index * HOUR_MS + HOUR_MS // 2, index, Scale.HOUR)
-        return _with_zero(_split(self._day_total(self._kind(day)), self._weights(demand, index, Scale.HOUR)))
+        weights = self._weights(demand, index, Scale.HOUR)
+        whole = np.stack([self._day_total(self._kind(day)) for day in days.tolist()], axis=2)
+        return _with_zero(_split(whole, weights.reshape(*whole.shape, 24)))
 
     def _read_blocks(self, hour: int) -> Floats:
         """Shape (n, SPLIT, 13): counters at the edges of the hour's blocks, since the start of its day."""
         edges = self._hours(hour // 24)[:, :, hour % 24 : hour % 24 + 2]
-        index = hour * BLOCKS + np.arange(BLOCKS, dtype=np.int64)
+        return self._blocks_of(np.array([hour], dtype=np.int64), edges[:, :, :1], edges[:, :, 1:])[:, :, 0]
+
+    def _blocks_of(self, hours: Indices, before: Floats, after: Floats) -> Floats:
+        """Shape (n, SPLIT, len(hours), 13). before, after: counters at the hours' edges, (n, SPLIT, len(hours))."""
+        index = (hours[:, None] * BLOCKS + np.arange(BLOCKS, dtype=np.int64)).ravel()
         demand = self._load.demand(index * BLOCK_MS + BLOCK_MS // 2, index, Scale.BLOCK)
-        ends = _split(edges[:, :, 1] - edges[:, :, 0], self._weights(demand, index, Scale.BLOCK))
-        return edges[:, :, :1] + _with_zero(ends)
+        weights = self._weights(demand, index, Scale.BLOCK)
+        return before[..., None] + _with_zero(_split(after - before, weights.reshape(*before.shape, BLOCKS)))
 
     def ticks(self, demand: Floats, first_block: int, blocks: int) -> Floats:
         """Counters before and at every tick of some blocks of one hour, since the start of its day.
@@ -177,25 +187,63 @@ class Counters:
         """
         hour, position = divmod(first_block, BLOCKS)
         edges = self._blocks(hour)[:, :, position : position + blocks + 1]
-        index = first_block * self._per_block + np.arange(blocks * self._per_block, dtype=np.int64)
-        weights = self._weights(demand, index, Scale.TICK)
-        shaped = weights.reshape(len(weights), SPLIT, blocks, self._per_block)
-        ends = _split(edges[:, :, 1:] - edges[:, :, :-1], shaped) + edges[:, :, :-1, None]
-        counters = np.empty((len(weights), ALL, len(index) + 1))
+        numbers = np.arange(first_block, first_block + blocks, dtype=np.int64)
+        ends = self._ticks_of(demand, numbers, edges[:, :, :-1], edges[:, :, 1:])
+        day = first_block // (24 * BLOCKS)
+        counters = np.empty((len(demand), ALL, demand.shape[1] + 1))
         counters[:, :SPLIT, 0] = edges[:, :, 0]
-        counters[:, :SPLIT, 1:] = ends.reshape(weights.shape)
-        counters[:, SPLIT:] = self._rare(first_block // (24 * BLOCKS), index)
+        counters[:, :SPLIT, 1:] = ends.reshape(len(demand), SPLIT, -1)
+        start, tick_ends = first_block * BLOCK_MS, self._ends(numbers).ravel()
+        days = np.full(len(tick_ends) + 1, day, dtype=np.int64)
+        counters[:, SPLIT:] = self._rare(days, np.concatenate(([start], tick_ends)))
         return counters
 
-    def _rare(self, day: int, index: Indices) -> Floats:
-        """Shape (n, rare counters, m + 1): errors and drops since the start of the day."""
-        ends = np.concatenate((index[:1], index + 1)) * self._tick_ms - day * DAY_MS
-        rare = np.zeros((len(self._steady), ALL - SPLIT, len(ends)))
+    def _ticks_of(self, demand: Floats, blocks: Indices, before: Floats, after: Floats) -> Floats:
+        """Shape (n, SPLIT, len(blocks), ticks per block). before, after: at the edges of the blocks."""
+        index = (blocks[:, None] * self._per_block + np.arange(self._per_block, dtype=np.int64)).ravel()
+        weights = self._weights(demand, index, Scale.TICK).reshape(*before.shape, self._per_block)
+        return _split(after - before, weights) + before[..., None]
+
+    def gains(self, demand: Floats, blocks: Indices) -> Floats:
+        """What every tick of any blocks adds, the same as the steps of `ticks`.
+
+        demand: shape (n, m), m = len(blocks) · ticks per block. blocks: rising. Returns shape (n, ALL, m).
+        """
+        hours = _distinct(blocks // BLOCKS)
+        days = _distinct(hours // 24)
+        of_days = self._hours_of(days)
+        day_place, hour = np.searchsorted(days, hours // 24), hours % 24
+        of_hours = self._blocks_of(hours, of_days[:, :, day_place, hour], of_days[:, :, day_place, hour + 1])
+        hour_place, position = np.searchsorted(hours, blocks // BLOCKS), blocks % BLOCKS
+        before, after = of_hours[:, :, hour_place, position], of_hours[:, :, hour_place, position + 1]
+        ends = self._ticks_of(demand, blocks, before, after)
+        gains = np.empty((len(demand), ALL, demand.shape[1]))
+        gains[:, :SPLIT] = np.diff(ends, axis=-1, prepend=before[..., None]).reshape(len(demand), SPLIT, -1)
+        tick_ends = self._ends(blocks).ravel()
+        day = np.repeat(blocks // (24 * BLOCKS), self._per_block)
+        gains[:, SPLIT:] = self._rare(day, tick_ends) - self._rare(day, tick_ends - self._tick_ms)
+        return gains
+
+    def _ends(self, blocks: Indices) -> Indices:
+        """When the ticks of blocks end. Shape (len(blocks), ticks per block), Unix ms."""
+        ends: Indices = blocks[:, None] * BLOCK_MS + np.arange(1, self._per_block + 1, dtype=np.int64) * self._tick_ms
+        return ends
+
+    def _rare(self, day: Indices, t_ms: Indices) -> Floats:
+        """Shape (n, rare counters, m): errors and drops at some times, since the start of the day of each."""
+        rare = np.zeros((len(self._steady), ALL - SPLIT, len(t_ms)))
+        since = t_ms - day * DAY_MS
         for number, (key, size) in enumerate(zip(self._event_keys, self._event_sizes, strict=True)):
             for burst, count in enumerate(_BURSTS_A_DAY):
-                moment = uniform(key, np.array([day * len(_BURSTS_A_DAY) + burst], dtype=np.int64)) * DAY_MS
-                rare[:, number] += np.where(moment < ends, size * count, 0.0)
+                moment = uniform(key, day * len(_BURSTS_A_DAY) + burst) * DAY_MS
+                rare[:, number] += np.where(moment < since, size * count, 0.0)
         return rare
+
+
+def _distinct(rising: Indices) -> Indices:
+    """Each value once. numpy's own would import what costs megabytes."""
+    kept: Indices = rising[np.concatenate(([True], rising[1:] != rising[:-1]))]
+    return kept
 
 
 def _event_size(key: Keys, part: float) -> Floats:

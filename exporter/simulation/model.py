@@ -155,13 +155,14 @@ class Model:
             service_up=summed(cpu.shape, effects, Kind.SERVICE_DOWN) < 0.5,
         )
 
-    def surplus(self, first_block: int, blocks: int) -> Floats:
-        """What failures add to each counter in each of some blocks of one hour. Shape (n, ALL, blocks)."""
-        demand, _ = self._demand_and_cpu(first_block, blocks)
-        gains = np.diff(self._counters.ticks(demand, first_block, blocks), axis=2)
-        effects = self.effects(self.ends(first_block, blocks))
+    def surplus(self, blocks: Indices) -> Floats:
+        """What failures add to each counter in each of any blocks. blocks: rising. Shape (n, ALL, len(blocks))."""
+        index = (blocks[:, None] * self.per_block + np.arange(self.per_block, dtype=np.int64)).ravel()
+        demand = self.load.demand(index * self.tick_ms + self.tick_ms // 2, index, Scale.TICK)
+        gains = self._counters.gains(demand, blocks)
+        effects = self.effects((index + 1) * self.tick_ms)
         extra = self._extra(gains, self._median(demand, effects), effects)
-        shape = (*gains.shape[:2], blocks, self.per_block)
+        shape = (*gains.shape[:2], len(blocks), self.per_block)
         surplus: Floats = np.zeros(shape[:3]) if extra is None else extra.reshape(shape).sum(axis=3)
         return surplus
 

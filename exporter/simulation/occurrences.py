@@ -1,7 +1,7 @@
 """Incidents that happen by themselves: on schedule, or at random. A pure function of seed, fleet, scenarios and day.
 
 Each server has its own dice for each scenario and day, so another server more or less changes nothing for the others.
-Of a fleet of more than 40 servers only so many can be struck on a day, others on the next: a large fleet does not
+Of a fleet of 40 servers or more only so many can be struck on a day, others on the next: a large fleet does not
 fail more often than people could watch, and what failures leave behind stays quick to compute.
 """
 
@@ -25,7 +25,7 @@ from exporter.simulation.pattern import DAY_MS
 from exporter.simulation.plans import Planner
 from exporter.simulation.scenarios import Root, Scenario, Schedule
 
-_AT_RISK = 40  # servers a day
+_AT_RISK = 20  # servers a day, and up to twice as many
 _TO_UNIT = 2.0**-64
 _EPOCH = dt.date(1970, 1, 1)
 FOREVER_MS = 1 << 62
@@ -95,10 +95,10 @@ class Occurrences:
         )
 
     def _at_risk(self, day: int) -> list[Server]:
-        """The servers that can be struck on a day: all of up to 40, else a few of them."""
+        """The servers that can be struck on a day: all of less than 40, else 20 to 40 of them."""
         if not len(self._unlucky):
             return []
-        spared = max(0, math.ceil(math.log2(self._size / _AT_RISK)))
+        spared = max(0, math.floor(math.log2(self._size / _AT_RISK)))
         drawn = bits(self._unlucky, np.array([day], dtype=np.int64)) & np.uint64((1 << spared) - 1)
         return [self._fleet[self._names[row]] for row in np.flatnonzero(drawn == 0).tolist()]
 

@@ -48,13 +48,14 @@ class Simulator:
         self._zone = timezone, tuple(holidays)
         self.fleet = tuple(fleet)
         self._names = [server.name for server in fleet]
+        self._servers = {server.name: server for server in fleet}
         self._per_block = BLOCK_MS // _tick_ms(self._interval_ms)
         load = Load(self.fleet, self._roles, self._pattern, self._seed)
         self._columns = Columns(load)
         self._model = Model(load, self._per_block, self._seed, lambda ends: [])
         self._seen = Seen(self._columns_of, self._interval_ms)
         self._plans: list[Plan] = []
-        self._surplus: dict[int, Surplus] = {}
+        self._surplus: dict[tuple[str, int], Surplus] = {}
         self._kept: tuple[int, int, State] | None = None
         self._follow_plans(0, 0)
 
@@ -79,7 +80,7 @@ class Simulator:
         if self._log is None or not plans:
             return Snapshot(t_ms, self._columns.at(state, tick, ()))
         timeout_s = min(TIMEOUT_S, self._interval_ms / 1000.0)
-        found = {name: of for name, of in scrapes(plans, t_ms, self._log.seed).items() if name in self._names}
+        found = {name: of for name, of in scrapes(plans, t_ms, self._log.seed).items() if name in self._servers}
         silent = [name for name, scrape in found.items() if scrape.lost(timeout_s)]
         columns = self._columns.at(state, tick, _active(plans), silent)
         aside = {
@@ -91,7 +92,7 @@ class Simulator:
 
     def _columns_of(self, name: str, t_ms: int) -> tuple[Column, ...]:
         """What is seen of one server at a time."""
-        server = self.fleet[self._names.index(name)]
+        server = self._servers[name]
         timezone, holidays = self._zone
         alone = Simulator(
             [server],
@@ -148,12 +149,12 @@ class Simulator:
         self._timeline = Timeline(self._plans)
         self._model.effects = effects_on(self._plans, self._names)
         self._model.forget()
-        self._aftermath = Aftermath(self._plans, self._names, self._submodel, self._model.tick_ms, self._surplus)
+        tick_ms, boots = self._model.tick_ms, self._model.boot_days
+        self._aftermath = Aftermath(self._plans, self._names, boots, self._submodel, tick_ms, self._surplus)
         self._kept = None
 
     def _submodel(self, names: Sequence[str]) -> Model:
-        chosen = set(names)
-        servers = [server for server in self.fleet if server.name in chosen]
+        servers = [self._servers[name] for name in names]
         load = Load(servers, self._roles, self._pattern, self._seed)
         return Model(load, self._per_block, self._seed, effects_on(self._plans, [server.name for server in servers]))
 
