@@ -20,7 +20,7 @@ $(VENV)/run.stamp: pyproject.toml
 
 $(VENV)/test.stamp: $(VENV)/run.stamp
 	@echo "Installing what the tests need (once) ..."
-	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,postgres]'
+	@$(BIN)/pip install --quiet --disable-pip-version-check -e '.[dev,mcp,postgres]'
 	@touch $@
 
 run: $(VENV)/run.stamp ## start exporter (3001) and alerter (3002); Ctrl-C stops both

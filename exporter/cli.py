@@ -13,6 +13,7 @@ from exporter import logs
 from exporter.config import Config
 from exporter.drills import scenario
 from exporter.drills import simulate as simulation
+from exporter.mcp import command as mcp
 from exporter.settings import SettingsError, add_flags, load
 from exporter.transfer import commands as transfer
 from exporter.transfer.errors import CheckFailed, Unusable
@@ -72,6 +73,7 @@ _COMMANDS: dict[str, Command] = {
     "scenario": Command(scenario.HELP, scenario.run, scenario.add_flags),
     "truth": Command(simulation.TRUTH_HELP, simulation.truth, simulation.add_truth_flags),
     "simulate": Command(simulation.SIMULATE_HELP, simulation.simulate, simulation.add_simulate_flags),
+    "mcp": Command(mcp.HELP, mcp.run, mcp.add_flags),
     "check-config": Command("check flags, environment and configuration file, and stop", _check_config),
 }
 

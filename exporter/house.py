@@ -15,6 +15,7 @@ from exporter import readings, rule_thresholds
 from exporter.access import Access, is_local
 from exporter.analysis.analyst import Analyst
 from exporter.analysis.history import warm_up
+from exporter.analysis.status import Fleet
 from exporter.common_settings import host_and_port
 from exporter.config import Config
 from exporter.duration import parse_duration
@@ -70,28 +71,34 @@ class House:
 
     async def begin(self, slot: float) -> None:
         """Publish the tick of the slot that is going on; it is kept unless an earlier run has kept it."""
-        self._look(self._remember, round(slot * 1000))
         before = self.database.latest()
         if before is None or before.t_ms < round(slot * 1000):
-            await self.tick(slot)
+            await self._publish(slot)
         else:
             self.live.publish(self.source.maker.at(round(slot * 1000)))
+        self._look(self._remember, self.live.snapshot(), self.live.fleet())
 
     async def tick(self, slot: float) -> None:
         """One snapshot from the source to the store and to everyone who looks."""
+        snapshot = await self._publish(slot)
+        self._look(self.analyst.observe, snapshot, self.live.fleet())
+
+    async def _publish(self, slot: float) -> Snapshot:
         loop = asyncio.get_running_loop()
         snapshot = await loop.run_in_executor(self.threads, self._made_and_kept, round(slot * 1000))
         self.live.publish(snapshot)
-        self._look(self.analyst.observe, snapshot, self.live.fleet())
+        return snapshot
 
     def _look(self, look: Callable[..., None], *at: object) -> None:
         """Let the analyst work beside the ticks; one that comes while it is busy is passed over."""
         if self._looking is None or self._looking.done():
             self._looking = asyncio.get_running_loop().run_in_executor(self.analysis, _logged, look, *at)
 
-    def _remember(self, end_ms: int) -> None:
-        ticks = warm_up(self.analyst, self.database, end_ms, going_on=lambda: not self.closing)
+    def _remember(self, snapshot: Snapshot, fleet: Fleet) -> None:
+        """The first report, by what is known of the past."""
+        ticks = warm_up(self.analyst, self.database, snapshot.t_ms, going_on=lambda: not self.closing)
         log.info("analysis knows the stored past ticks=%d", ticks)
+        self.analyst.run(snapshot, fleet)
 
     def _made_and_kept(self, t_ms: int) -> Snapshot:
         made = self.source.maker.at(t_ms)

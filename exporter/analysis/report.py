@@ -11,6 +11,8 @@ from exporter.analysis.forecast import Forecast
 from exporter.analysis.incidents import Incident, Incidents
 from exporter.analysis.status import Fleet
 
+LANGUAGES = ("en", "ko")
+_WORDS = set(LANGUAGES)
 _RECENT = 10
 
 
@@ -101,3 +103,14 @@ def forecast(found: Forecast) -> dict[str, object]:
 def rfc3339(t_s: float) -> str:
     """`2025-05-31T10:00:00Z`."""
     return datetime.fromtimestamp(t_s, UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
+
+
+def in_language(part: object, language: str) -> object:
+    """A report, or a part of one, with words in one language in place of all."""
+    if isinstance(part, Mapping):
+        if part.keys() == _WORDS:
+            return part[language]
+        return {name: in_language(value, language) for name, value in part.items()}
+    if isinstance(part, list):
+        return [in_language(entry, language) for entry in part]
+    return part

@@ -1,4 +1,4 @@
-"""A running exporter's failures over HTTP."""
+"""A running exporter over HTTP."""
 
 from __future__ import annotations
 
@@ -8,11 +8,26 @@ import urllib.request
 from collections.abc import Mapping
 from typing import Any
 
+from exporter.common_settings import host_and_port
+from exporter.config import Config
+from exporter.settings import secret
+from exporter.transfer.errors import Unusable
+
 _TIMEOUT_S = 30.0
 
 
 class Refused(Exception):
     """The exporter cannot be reached, or does not do what it is asked for. One line."""
+
+
+def running(config: Config, url: str | None, environ: Mapping[str, str]) -> Exporter:
+    """The exporter at a URL, else where it is set to listen. Raises Unusable."""
+    host, port = host_and_port(config.web.listen_address)
+    shown = f"[{host}]" if ":" in host else host.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (listens there)
+    url = url or f"http://{shown}:{port}"
+    if not url.startswith(("http://", "https://")):
+        raise Unusable(f"--url: {url!r}: must start with http:// or https://")
+    return Exporter(url, secret("OPENMANAGER_TOKEN", environ))
 
 
 class Exporter:
@@ -53,6 +68,7 @@ class Exporter:
 
 def _told(err: urllib.error.HTTPError) -> str:
     try:
-        return str(json.loads(err.read())["error"]["message"])
+        error = json.loads(err.read())["error"]
+        return str(error if isinstance(error, str) else error["message"])
     except (ValueError, KeyError, TypeError):
         return f"{err.code} {err.reason}"

@@ -12,10 +12,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from exporter.common_settings import host_and_port
 from exporter.config import Config
-from exporter.drills.api import Exporter, Refused
-from exporter.settings import secret
+from exporter.drills.api import Exporter, Refused, running
 from exporter.source import configured_roles
 from exporter.transfer.errors import CheckFailed, Unusable
 
@@ -145,12 +143,7 @@ def _named(flags: argparse.Namespace, count: int | None = None) -> list[str]:
 
 
 def _exporter(config: Config, flags: argparse.Namespace) -> Exporter:
-    host, port = host_and_port(config.web.listen_address)
-    shown = f"[{host}]" if ":" in host else host.replace("0.0.0.0", "127.0.0.1")  # noqa: S104 (listens there)
-    url = flags.url or f"http://{shown}:{port}"
-    if not url.startswith(("http://", "https://")):
-        raise Unusable(f"--url: {url!r}: must start with http:// or https://")
-    return Exporter(url, secret("OPENMANAGER_TOKEN", os.environ))
+    return running(config, flags.url, os.environ)
 
 
 def _clock(t_s: float) -> str:

@@ -13,6 +13,7 @@ import orjson
 from aiohttp import web
 from isal import igzip
 
+from exporter.analysis.report import LANGUAGES, in_language
 from exporter.analysis.status import Fleet
 from exporter.model import Snapshot
 from exporter.web.alerts import Alerts
@@ -64,6 +65,8 @@ class Unified:
         self._now = now
         self._made: dict[tuple[str, int], bytes] = {}
         self._made_of: tuple[object, object] = (None, None)
+        self._told: dict[tuple[str, str], bytes] = {}
+        self._told_of: object = None
         self._actions: Mapping[str, Callable[[int], object]] = {
             "servers": lambda limit: unified(self._live.fleet(), self._alerts.active, limit),
             "summary": lambda _: summary(self._live.fleet()),
@@ -129,16 +132,26 @@ class Unified:
         }
 
     async def optimized(self, request: web.Request) -> web.Response:
-        """The latest analysis; `?server=` for one server's part."""
+        """The latest analysis; `?server=` for one server's part, `?lang=` for words in one language."""
         analysis = self._analysis()
         if analysis is None:
             raise ApiError(503, "no_analysis", "no analysis yet: the first run is still to come")
-        if server := request.query.get("server"):
-            known = {status.reading.id for status in self._live.fleet().servers}
-            if server not in known:
-                raise ApiError(404, "not_found", f"unknown server {server[:64]!r}", {"field": "server"})
-            analysis = _of_server(analysis, server)
-        return _json(request, self._envelope(analysis, "analysis"))
+        server, lang = request.query.get("server", ""), request.query.get("lang", "")
+        if lang not in ("", *LANGUAGES):
+            raise bad_request(f"lang: must be {' or '.join(LANGUAGES)}", "lang")
+        if server and server not in {status.reading.id for status in self._live.fleet().servers}:
+            raise ApiError(404, "not_found", f"unknown server {server[:64]!r}", {"field": "server"})
+        return _json(request, self._analysed(analysis, server, lang))
+
+    def _analysed(self, analysis: Mapping[str, object], server: str, lang: str) -> bytes:
+        """The answer for this report."""
+        if self._told_of is not analysis or len(self._told) >= _ANSWERS:
+            self._told, self._told_of = {}, analysis
+        key = (server, lang)
+        if key not in self._told:
+            part = _of_server(analysis, server) if server else analysis
+            self._told[key] = self._envelope(in_language(part, lang) if lang else part, "analysis")
+        return self._told[key]
 
     def _envelope(self, data: object, message: str) -> bytes:
         return orjson.dumps(

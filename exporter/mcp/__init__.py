@@ -1,0 +1,1 @@
+"""Lets an AI agent ask a running exporter, by the Model Context Protocol."""
