@@ -61,22 +61,25 @@ class Quiet:
     false: tuple[str, ...]
 
 
-def run(
-    seeds: Sequence[int], scenarios: Sequence[str], severities: Sequence[float], days: float, workers: int = 2
-) -> Iterator[tuple[list[Outcome], list[Quiet]]]:
-    """Everything, a seed's part as soon as it is done."""
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is simulated for each seed."""
+
+    scenarios: tuple[str, ...] = SCENARIOS
+    severities: tuple[float, ...] = SEVERITIES
+    quiet_days: float = 7.0
+
+
+def run(seeds: Sequence[int], plan: Plan, workers: int = 2) -> Iterator[tuple[list[Outcome], Quiet]]:
+    """A seed's failures and quiet days as soon as they are done, in the order of the seeds."""
     with ProcessPoolExecutor(workers) as pool:
-        jobs = [pool.submit(_failures, seed, scenarios, severities) for seed in seeds]
-        quiet = [pool.submit(_quiet, seed, days) for seed in seeds if days]
-        for job in jobs:
-            yield job.result(), []
-        for rest in quiet:
-            yield [], [rest.result()]
+        yield from pool.map(_of_seed, seeds, [plan] * len(seeds))
 
 
-def _failures(seed: int, scenarios: Sequence[str], severities: Sequence[float]) -> list[Outcome]:
+def _of_seed(seed: int, plan: Plan) -> tuple[list[Outcome], Quiet]:
     world = World(seed)
-    return [_one(world.copy(), scenario, severity) for scenario in scenarios for severity in severities]
+    outcomes = [_one(world.copy(), scenario, severity) for scenario in plan.scenarios for severity in plan.severities]
+    return outcomes, _quiet(world, plan.quiet_days)
 
 
 def _one(world: World, scenario: str, severity: float) -> Outcome:
@@ -119,12 +122,11 @@ def _judged(
     )
 
 
-def _quiet(seed: int, days: float) -> Quiet:
-    world = World(seed)
+def _quiet(world: World, days: float) -> Quiet:
     seen: dict[str, Analysed] = {}
     for _, found in world.watch(world.t_ms + 15_000, world.t_ms + round(days * _DAY_MS)):
         seen.update((incident.id, incident) for incident in found)
-    return Quiet(seed, days, tuple(described(incident) for incident in seen.values()))
+    return Quiet(world.seed, days, tuple(described(incident) for incident in seen.values()))
 
 
 def described(incident: Analysed) -> str:

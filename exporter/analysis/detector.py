@@ -117,11 +117,11 @@ class Detector:
         self._short += _SHORT * (value - self._short)
         shift = self._short - self._long
         surprise = max(
-            _seen(self._falls, fall),
-            _seen(self._highs, high),
-            _seen(self._lows, -high),
-            _seen(self._rises, shift),
-            _seen(self._sinks, -shift),
+            self._falls.take(fall),
+            self._highs.take(high),
+            self._lows.take(-high),
+            self._rises.take(shift),
+            self._sinks.take(-shift),
         )
         newest = 1 / self._count
         self._level += _LEVEL * (value - self._level)
@@ -140,14 +140,6 @@ class Detector:
         if self._moves < max(_LEAST_MOVES, (self._count - self._run) // 2):
             return 0.0
         return _STANDSTILL if self._run > _RUNS * max(self._longest, _SHORTEST_RUN) else 0.0
-
-
-def _seen(tail: Tail, distance: float) -> float:
-    """The surprise of a distance, which is then learnt; below 0 it is none."""
-    distance = max(distance, 0.0)
-    surprise = tail.surprise(distance)
-    tail.learn(distance)
-    return surprise
 
 
 def _score(surprise: float) -> float:

@@ -15,8 +15,9 @@ EXCEEDED = 0.02
 _FIRST = 50  # values before the tail says anything
 _KNOWN = 3  # excesses before they are worth fitting
 _RATE, _EXCESS_RATE = 0.01, 0.03  # of forgetting
+_SETTLED = 1 / _RATE  # values from which on the rate is that; before, all count alike
 _STEP = 3.0  # of the threshold, in means of the statistic
-_OUTLYING = 8.0  # excesses count up to so many means: one event must not blind the tail to the next
+_OUTLIER, _OUTLYING = 10.0, 8.0  # values and excesses count up to so many means: one event blinds not to the next
 _SHAPE, _LEAST, _MOST = 0.25, 0.02, 0.45  # of the tail before it is known, and its bounds
 _WORTH = 20.0  # excesses after which the fitted shape counts as much as the assumed one
 _QUANTILE = -math.log10(EXCEEDED)
@@ -57,21 +58,29 @@ class Tail:
         weight = self._excesses / (self._excesses + _WORTH)
         return weight * min(max(fitted, _LEAST), _MOST) + (1 - weight) * _SHAPE
 
-    def learn(self, value: float) -> None:
-        """Take a value into account."""
-        self._count += 1
-        outlying = 10 * self._scale
-        counted = outlying if value > outlying and self._count > 20 and outlying > 0 else value
-        self._scale += max(_RATE, 1 / self._count) * (counted - self._scale)
-        step = max(_RATE, 0.5 / self._count) * _STEP * (self._scale or value)
+    def take(self, value: float) -> float:
+        """The surprise of a value, which is then learnt. Below 0 it is taken for 0."""
+        if value < 0.0:
+            value = 0.0
         over = value - self._threshold
+        surprise = self.surprise(value) if over > 0 else 0.0
+        self._count = count = self._count + 1
+        rate = _RATE if count > _SETTLED else 1 / count
+        outlying = _OUTLIER * self._scale
+        counted = outlying if value > outlying > 0 and count > 20 else value
+        self._scale += rate * (counted - self._scale)
+        step = (_RATE if count > _SETTLED / 2 else 0.5 / count) * _STEP * (self._scale or value)
         if over <= 0:
             self._threshold -= step * EXCEEDED
-            return
-        self._threshold += step * (1 - EXCEEDED)
+        else:
+            self._threshold += step * (1 - EXCEEDED)
+            self._fit(over)
+        return surprise
+
+    def _fit(self, excess: float) -> None:
         self._excesses += 1
         if self._excesses > 5:
-            over = min(over, _OUTLYING * self._mean)
+            excess = min(excess, _OUTLYING * self._mean)
         rate = max(_EXCESS_RATE, 1 / self._excesses)
-        self._mean += rate * (over - self._mean)
-        self._square += rate * (over * over - self._square)
+        self._mean += rate * (excess - self._mean)
+        self._square += rate * (excess * excess - self._square)

@@ -104,7 +104,7 @@ def test_a_tail_has_learnt_how_often_its_threshold_is_passed() -> None:
     rng = random.Random(7)
     tail = Tail()
     for _ in range(20_000):
-        tail.learn(rng.expovariate(1.0))
+        tail.take(rng.expovariate(1.0))
     exceeded = [tail.surprise(rng.expovariate(1.0)) > 0 for _ in range(5000)]
     assert abs(sum(exceeded) / 5000 - EXCEEDED) < 0.01
     assert tail.surprise(8.0) < tail.surprise(12.0) < tail.surprise(20.0)
@@ -115,7 +115,7 @@ def test_a_tail_knows_the_value_of_a_surprise() -> None:
     rng = random.Random(8)
     tail = Tail()
     for _ in range(5000):
-        tail.learn(rng.expovariate(1.0))
+        tail.take(rng.expovariate(1.0))
     for surprise in (2.0, 3.0, 5.0):
         assert tail.surprise(tail.reach(surprise)) == pytest.approx(surprise)
 
