@@ -16,6 +16,7 @@ from aiohttp import web as aiohttp_web
 
 from exporter import listening, readings
 from exporter.analysis.analyst import Analyst
+from exporter.clock import Clock
 from exporter.config import Config
 from exporter.duration import parse_duration
 from exporter.house import House
@@ -51,9 +52,11 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 async def _serve(config: Config) -> None:
     access = listening.access(config.web.config.file)
-    with listening.bound(config.web.listen_address) as sock, _opened(config) as house:
-        await house.begin(latest_slot(time.time(), house.interval_s))
-        scheduler = Scheduler(house.jobs(), now=time.time)
+    clock = Clock(time.time, config.speed)
+    with listening.bound(config.web.listen_address) as sock, _opened(config, clock) as house:
+        clock.begin(_beginning(config, house.database))
+        await house.begin(latest_slot(clock.now(), house.interval_s))
+        scheduler = Scheduler(house.jobs(), now=clock.now, sleep=clock.sleep)
         served = server.build(house.parts(scheduler, access))
         house.published, house.forgotten = served.publish_analysis, served.clean
         house.telemetry = Telemetry([timers(scheduler.timers), *house.readings(), readings.web(served.stats)])
@@ -79,8 +82,14 @@ async def _until_stopped(scheduler: Scheduler) -> None:
         await running
 
 
+def _beginning(config: Config, database: Database) -> float:
+    """When fast time begins: where an earlier run ended, or a while ago. Unix seconds."""
+    last = database.latest()
+    return time.time() - parse_duration(config.start_behind) / 1000 if last is None else last.t_ms / 1000
+
+
 @contextlib.contextmanager
-def _opened(config: Config) -> Iterator[House]:
+def _opened(config: Config, clock: Clock) -> Iterator[House]:
     try:
         store = open_store(config.storage.url, fleet_name(config))
     except UnusableStore as err:
@@ -88,7 +97,7 @@ def _opened(config: Config) -> Iterator[House]:
     interval_ms = parse_duration(config.fleet.interval)
     with (
         _held(config),
-        open_source(config) as source,
+        open_source(config, clock.now) as source,
         contextlib.closing(
             Database(
                 store,
@@ -100,7 +109,7 @@ def _opened(config: Config) -> Iterator[House]:
         ThreadPoolExecutor(1, "tick") as threads,
         ThreadPoolExecutor(1, "analysis") as analysis,
     ):
-        house = House(config, source, database, Live(), threads, analysis, Analyst(source.depends))
+        house = House(config, source, database, Live(), threads, analysis, Analyst(source.depends), clock)
         try:
             yield house
         finally:

@@ -201,12 +201,23 @@ class Config(Section, frozen=True):
         Literal["simulated", "host"], Meta(description="simulated (a fleet) or host (the machine it runs on)")
     ] = "simulated"
     shard: Annotated[str, Meta(description="i/n: only the i-th of n parts of the fleet, by server names")] = ""
+    speed: Annotated[
+        float,
+        Meta(ge=1, le=3600, description="how much faster simulated time runs until it has caught up with the real one"),
+    ] = 1.0
+    start_behind: Annotated[
+        str, Meta(description="with speed: how far in the past time begins where nothing is kept yet")
+    ] = "1d"
     external_labels: Annotated[
         dict[str, str], Meta(description="labels that name this fleet to the outside", extra={"file_only": True})
     ] = msgspec.field(default_factory=lambda: {"cluster": "openmanager-v5"})
 
     def __post_init__(self) -> None:
         parse_shard(self.shard)
+        if parse_duration(self.start_behind) > 90 * 86_400_000:
+            raise ValueError(f"start_behind {self.start_behind!r}: must be at most 90d")
+        if self.speed > 1 and self.source == "host":
+            raise ValueError(f"speed {self.speed:g}: only the time of a simulated fleet can run faster")
 
     def passwords(self) -> tuple[str, ...]:
         """Those that stand in URLs: no log line may hold them."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from exporter.access import Access, is_local
 from exporter.analysis.analyst import Analyst
 from exporter.analysis.history import warm_up
 from exporter.analysis.status import Fleet
+from exporter.clock import Clock
 from exporter.common_settings import host_and_port
 from exporter.config import Config
 from exporter.duration import parse_duration
@@ -48,6 +48,7 @@ class House:
     threads: ThreadPoolExecutor
     analysis: ThreadPoolExecutor
     analyst: Analyst
+    clock: Clock
     published: Callable[[], None] = lambda: None
     forgotten: Callable[[], None] = lambda: None
     telemetry: Telemetry | None = None
@@ -101,6 +102,16 @@ class House:
         self.analyst.run(snapshot, fleet)
 
     def _made_and_kept(self, t_ms: int) -> Snapshot:
+        for missed_ms in self._missed_ms(t_ms):
+            self._kept_at(missed_ms)
+        return self._kept_at(t_ms)
+
+    def _missed_ms(self, t_ms: int) -> range:
+        """While time runs fast: the ticks since the last one, which took longer than an interval of that time."""
+        last, step = self.database.latest(), round(self.interval_s * 1000)
+        return range(0) if last is None or not self.clock.behind else range(last.t_ms + step, t_ms, step)
+
+    def _kept_at(self, t_ms: int) -> Snapshot:
         made = self.source.maker.at(t_ms)
         snapshot = replace(made, columns=(*made.columns, *self.analyst.columns()))
         self.database.append(snapshot)
@@ -159,7 +170,7 @@ class House:
     def parts(self, scheduler: Scheduler, access: Access) -> server.Parts:
         """What the web room is made of."""
         incidents, query = self.source.incidents, self.config.query
-        failures = SimulatedFailures(incidents, time.time) if incidents is not None else None
+        failures = SimulatedFailures(incidents, self.clock.now) if incidents is not None else None
         return server.Parts(
             live=self.live,
             register=self.source.register,
@@ -189,6 +200,7 @@ class House:
             failures=failures,
             page_fault=failures.page_fault if failures is not None else all_well,
             checks=self.checks,
+            now=self.clock.now,
         )
 
 
