@@ -44,7 +44,7 @@ def complain(message: str) -> int:
 def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
     from alerter.app import App
     from alerter.memory import share_one_arena
-    from alerter.receivers import read_secrets
+    from alerter.secrets import read_secrets
     from alerter.wiring import StartError
 
     share_one_arena()
@@ -89,7 +89,8 @@ def _test(flags: argparse.Namespace, _: Config, __: Mapping[str, str]) -> int:
 
 
 def _send_test(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
-    from alerter.receivers import ReceiverError, read_secrets
+    from alerter.receivers import ReceiverError
+    from alerter.secrets import read_secrets
     from alerter.tools.sendtest import send_test
 
     try:

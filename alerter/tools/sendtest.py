@@ -11,7 +11,8 @@ from typing import TextIO
 from alerter.config import Config
 from alerter.datasource.expansion import graph_link
 from alerter.model import Alert, AlertState, DeliveryError, Notification
-from alerter.receivers import Secrets, Surroundings, wire
+from alerter.receivers import Surroundings, wire
+from alerter.secrets import Secrets
 from exporter.model import make_labels
 
 _SINCE_S = 300.0

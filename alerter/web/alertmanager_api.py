@@ -22,6 +22,7 @@ from alerter.web import api
 from alerter.web.web import answer
 from exporter.model import Labels, Matcher, compile_regex
 
+_STANDING_BY = "another alerter leads: silences are made and ended there"
 _TRUE = ("1", "t", "true", "True", "TRUE", "T")
 
 
@@ -40,6 +41,7 @@ class Alertmanager:
     now: Callable[[], float]
     started_at: float
     config: str
+    standing_by: Callable[[], bool] = lambda: False
 
 
 def routes(site: Alertmanager) -> list[web.RouteDef]:
@@ -80,6 +82,8 @@ def routes(site: Alertmanager) -> list[web.RouteDef]:
             return answer(404, str(err))
 
     async def add(request: web.Request) -> web.Response:
+        if site.standing_by():
+            return answer(503, _STANDING_BY)
         if request.content_type != "application/json":  # a foreign page can send a form, but not this
             return answer(415, "a silence is JSON: Content-Type must be application/json")
         try:
@@ -92,6 +96,8 @@ def routes(site: Alertmanager) -> list[web.RouteDef]:
         return answer(200, {"silenceID": key})
 
     async def expire(request: web.Request) -> web.Response:
+        if site.standing_by():
+            return answer(503, _STANDING_BY)
         try:
             site.silences.expire(request.match_info["id"])
         except NoSuchSilenceError as err:

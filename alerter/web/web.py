@@ -34,8 +34,9 @@ class Site:
     reload: Callable[[], Awaitable[None]]
     ready: Callable[[], bool]
     telemetry: Callable[[], bytes]
-    page: Callable[[], str]
+    page: Callable[[], Awaitable[str]]
     graph: Callable[[str], Awaitable[str]]
+    past: Callable[[Sequence[Happened], str, float], str]
     now: Callable[[], float]
 
 
@@ -77,9 +78,18 @@ def routes(site: Site) -> list[web.RouteDef]:
             found = await site.history(start, end, _HISTORY_LIMIT)
         except StoreError as err:
             return answer(503, {"status": "error", "errorType": "unavailable", "error": str(err)})
-        text = request.query.get("q", "").lower()
-        shown = [_happened_json(event) for event in found if not text or text in _searchable(event)]
-        return success(shown[:limit])
+        return success([_happened_json(event) for event in _matching(found, request)[:limit]])
+
+    async def past(request: web.Request) -> web.Response:
+        try:
+            start, end, limit = _span(request, site.now())
+            found = _matching(await site.history(start, end, _HISTORY_LIMIT), request)[:limit]
+        except ValueError as err:
+            return web.Response(status=400, text=f"{err}\n")
+        except StoreError as err:
+            return web.Response(status=503, text=f"{err}\n")
+        shown = site.past(found, request.query.get("q", ""), site.now())
+        return web.Response(text=shown, content_type="text/html", headers=_PAGE_HEADERS)
 
     async def reload(_: web.Request) -> web.Response:
         try:
@@ -102,7 +112,7 @@ def routes(site: Site) -> list[web.RouteDef]:
         return web.Response(body=site.telemetry(), headers=headers)
 
     async def page(_: web.Request) -> web.Response:
-        return web.Response(text=site.page(), content_type="text/html", headers=_PAGE_HEADERS)
+        return web.Response(text=await site.page(), content_type="text/html", headers=_PAGE_HEADERS)
 
     async def graph(request: web.Request) -> web.Response:
         shown = await site.graph(request.query.get("g0.expr", ""))
@@ -111,6 +121,7 @@ def routes(site: Site) -> list[web.RouteDef]:
     return [
         web.get("/", page),
         web.get("/graph", graph),
+        web.get("/history", past),
         web.get("/metrics", metrics),
         web.get("/-/healthy", healthy),
         web.get("/-/ready", ready),
@@ -123,7 +134,7 @@ def routes(site: Site) -> list[web.RouteDef]:
 
 
 _PAGE_HEADERS = {
-    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'",
+    "Content-Security-Policy": "default-src 'none'; style-src 'unsafe-inline'; form-action 'self'",
     "X-Content-Type-Options": "nosniff",
     "Referrer-Policy": "no-referrer",
 }
@@ -195,6 +206,18 @@ def _happened_json(event: Happened) -> dict[str, Any]:
     return shown
 
 
+def _matching(found: Sequence[Happened], request: web.Request) -> list[Happened]:
+    """Those that hold every word of the parameter q."""
+    words = request.query.get("q", "").lower().split()
+    return [event for event in found if not words or all(word in _searchable(event) for word in words)]
+
+
 def _searchable(event: Happened) -> str:
-    words = [event.kind, event.what, event.receiver, event.detail, *(value for _, value in event.labels)]
+    words = [
+        event.kind,
+        event.what,
+        event.receiver,
+        event.detail,
+        *(f'{name}="{value}"' for name, value in event.labels),
+    ]
     return "\n".join(words).lower()

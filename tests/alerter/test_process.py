@@ -13,6 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import Request, urlopen
 
 import pytest
 import yaml
@@ -291,6 +293,9 @@ def test_two_alerters_on_one_redis_tell_once_and_the_other_takes_over(
     alerter = Alerter(servers, tmp_path, machine.url, inbox, servers.redis().url)
     first, second = alerter.start(), alerter.start()
     wait_until(lambda: "another alerter leads, standing by" in second.output(), "the second standing by")
+    silence = Request(f"{second.url}/api/v2/silences", b"{}", {"Content-Type": "application/json"})
+    with pytest.raises(HTTPError, match="503"):
+        urlopen(silence, timeout=5)
     machine.cpu = 97.5
     wait_until(lambda: metric(first, "notifications_total") == 9, "the message and eight events")
     first.kill()

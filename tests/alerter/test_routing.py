@@ -15,7 +15,8 @@ from alerter.decisions.dispatch import Policy
 from alerter.decisions.routing import Routing
 from alerter.loops.delivery import Delivery
 from alerter.loops.patience import Patience
-from alerter.receivers import ReceiverError, Secrets, Surroundings, read_secrets, wire
+from alerter.receivers import ReceiverError, Surroundings, wire
+from alerter.secrets import Secrets, read_secrets
 from alerter.state.board import Board
 from alerter.wiring import policies, routes
 from exporter.model import make_labels

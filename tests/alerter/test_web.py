@@ -14,9 +14,10 @@ from alerter.config import Config
 from alerter.decisions.evaluation import RuleState
 from alerter.loops.group_loop import Health
 from alerter.model import Alert
-from alerter.receivers import Secrets
+from alerter.secrets import Secrets
+from alerter.state.silences import Silence, SilenceMatcher
 from alerter.state.state import Happened
-from alerter.web import alertmanager_api, api, web
+from alerter.web import api, web
 from tests.alerter.worlds import firing
 
 SECRET = "https://hooks.slack.example/services/T0/B0/verysecret"
@@ -35,7 +36,7 @@ def build(folder: Path, rules: str = RULES) -> App:
     config = Config(rules=(str(folder / "rules.yml"),))
     config = _with(config, f"sqlite:///{folder / 's.db'}")
     app = App(config, Secrets(slack_webhook_url=SECRET, datadog_api_key=KEY))
-    app.store.load()
+    app.parts.store.load()
     return app
 
 
@@ -54,15 +55,15 @@ class Client:
     async def __aenter__(self) -> Client:
         from alerter.loops.group_loop import GroupLoop
 
-        self.app.evaluator.loops = [GroupLoop(group, self.app._surroundings()) for group in self.app.groups]
-        tables = (web.routes(self.app._site()), alertmanager_api.routes(self.app._alertmanager()))
-        self._client = TestClient(TestServer(web.application(*tables)))
+        parts = self.app.parts
+        parts.evaluator.loops = [GroupLoop(group, parts.surroundings()) for group in parts.groups]
+        self._client = TestClient(TestServer(web.application(*self.app.tables())))
         await self._client.start_server()
         return self
 
     async def __aexit__(self, *_: object) -> None:
         await self._client.close()
-        self.app.store.close()
+        self.app.parts.store.close()
 
     async def get(self, path: str) -> tuple[int, str]:
         async with self._client.get(path) as response:
@@ -77,9 +78,9 @@ class Client:
             return response.status, await response.text()
 
     def show(self, *alerts: Alert) -> None:
-        run = self.app.evaluator.loops[0].runs[0]
+        run = self.app.parts.evaluator.loops[0].runs[0]
         run.state = RuleState({alert.labels: alert for alert in alerts}, 1.0)
-        self.app.board.post("g", {run.key: run.state})
+        self.app.parts.board.post("g", {run.key: run.state})
 
 
 EVIL = '<script>alert("x")</script>'
@@ -88,7 +89,7 @@ EVIL = '<script>alert("x")</script>'
 async def test_nothing_in_a_label_an_error_or_an_annotation_becomes_markup(tmp_path: Path) -> None:
     async with Client(build(tmp_path)) as client:
         client.show(firing(EVIL, server=EVIL))
-        run = client.app.evaluator.loops[0].runs[0]
+        run = client.app.parts.evaluator.loops[0].runs[0]
         run.health, run.last_error = Health.ERR, EVIL
         status, page = await client.get("/")
     assert status == 200
@@ -99,13 +100,13 @@ async def test_nothing_in_a_label_an_error_or_an_annotation_becomes_markup(tmp_p
 async def test_no_secret_is_on_any_page(tmp_path: Path) -> None:
     async with Client(build(tmp_path)) as client:
         client.show(firing())
-        for delivery in client.app.deliveries:
+        for delivery in client.app.parts.deliveries:
             delivery.stats.last_error = "403 invalid_token"
         paths = ("/", "/metrics", "/api/v1/rules", "/api/v1/history", "/api/v2/status", "/api/v2/receivers")
         pages = [(await client.get(path))[1] for path in paths]
     assert all(pages)
     assert not any("verysecret" in page or KEY in page for page in pages)
-    assert "verysecret" not in repr(client.app.wired)
+    assert "verysecret" not in repr(client.app.parts.wired)
     assert "verysecret" not in repr(Secrets(slack_webhook_url=SECRET))
 
 
@@ -121,7 +122,7 @@ async def test_a_label_of_a_megabyte_and_ten_thousand_alerts_are_shown(tmp_path:
 
 async def test_history_is_searched_and_bounded(tmp_path: Path) -> None:
     async with Client(build(tmp_path)) as client:
-        client.app.store.happened(
+        client.app.parts.store.happened(
             [
                 Happened(1.0, "transition", "firing", (("server", "web-01"),), value=math.nan),
                 Happened(2.0, "delivery", "firing", (("server", "web-01"),), "slack", "accepted: 1 firing, 0 resolved"),
@@ -228,3 +229,37 @@ async def test_a_form_from_a_foreign_page_makes_no_silence(tmp_path: Path) -> No
 )
 def test_values_are_shown_as_go_shows_them(value: float, text: str) -> None:
     assert api.exponent(value) == text
+
+
+async def test_what_happened_can_be_searched_by_every_word(tmp_path: Path) -> None:
+    app = build(tmp_path)
+    labels = (("alertname", "Hot<b>"), ("server", "web-01"))
+    app.parts.store.happened(
+        [
+            Happened(1.0, "transition", "firing", labels, value=97.5),
+            Happened(2.0, "delivery", "firing", labels, "slack", "refused (500): 1 firing, 0 resolved"),
+            Happened(3.0, "delivery", "firing", (("server", "web-02"),), "slack", "accepted: 1 firing, 0 resolved"),
+        ]
+    )
+    async with Client(app) as client:
+        status, page = await client.get("/history?start=0&q=slack+web-01+REFUSED")
+        assert (status, page.count("<tr>")) == (200, 2)
+        assert "Hot&lt;b&gt;" in page
+        assert "web-02" not in page
+        assert "slack: refused (500): 1 firing, 0 resolved" in page
+        assert (await client.get("/history?limit=0"))[0] == 400
+        assert "Nothing was found." in (await client.get("/history?start=0&q=nobody"))[1]
+        assert "All of it, with a search" in (await client.get("/"))[1]
+
+
+async def test_the_page_says_first_what_is_wrong_and_of_what_nobody_is_told(tmp_path: Path) -> None:
+    app = build(tmp_path)
+    async with Client(app) as client:
+        loop = app.parts.evaluator.loops[0]
+        client.show(firing("Hot", severity="warning"), firing("Hot", severity="critical"))
+        loop.runs[1].health, loop.runs[1].last_error = Health.ERR, "many-to-many"
+        app.parts.silences.put(Silence("", (SilenceMatcher("severity", "warning", "="),), 0.0, 9e9, 0.0, "me", "works"))
+        page = (await client.get("/"))[1]
+        assert page.index("1 rule failing") < page.index("many-to-many") < page.index("Active alerts")
+        assert page.index("severity=&quot;critical&quot;") < page.index("severity=&quot;warning&quot;")
+        assert page.count("</span> silenced") == 1
