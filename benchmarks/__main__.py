@@ -6,11 +6,13 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import alerting, compression, queries, serving
+from benchmarks import alerting, compression, dashboard, queries, serving, stream
 from benchmarks.figure import Figure, table
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "serving": serving.figures,
+    "stream": stream.figures,
+    "dashboard": dashboard.figures,
     "compression": compression.figures,
     "alerting": alerting.figures,
     "queries": queries.figures,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import configparser
-import json
 import re
 import subprocess
 import sys
@@ -13,22 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from exporter.promql.ast import VectorSelector, walk
-from exporter.promql.parser import parse
-from exporter.simulation.fleet import make_fleet
-from exporter.simulation.simulator import Simulator
 from tests.servers import binary
 
 DEPLOY = Path(__file__).resolve().parents[1] / "deploy"
 ROOT = DEPLOY.parent
-DASHBOARDS = sorted((DEPLOY / "grafana" / "dashboards").glob("*.json"))
-
-
-def queries(dashboard: Path) -> list[str]:
-    """Every query of a dashboard, Grafana's variables filled in."""
-    panels = json.loads(dashboard.read_text())["panels"]
-    found = [target["expr"] for panel in panels for target in panel["targets"]]
-    return [query.replace("$__rate_interval", "1m").replace("$server", ".*") for query in found]
 
 
 @pytest.mark.parametrize("name", ["prometheus.yml", "prometheus-targets.yml"])
@@ -45,17 +32,6 @@ def test_every_prometheus_configuration_loads_every_shipped_rule_file() -> None:
         config = yaml.safe_load((DEPLOY / name).read_text())
         files = {Path(pattern).name for pattern in config["rule_files"]}
         assert files in (shipped, {"*.yml"})
-
-
-@pytest.mark.parametrize("dashboard", DASHBOARDS, ids=lambda path: path.stem)
-def test_every_query_of_a_dashboard_asks_for_metrics_that_there_are(dashboard: Path) -> None:
-    snapshot = Simulator(make_fleet(20), seed=1).at(1_750_000_005_000)
-    known = {column.index.metric for column in snapshot.columns}
-    asked = {
-        part.name for query in queries(dashboard) for part in walk(parse(query)) if isinstance(part, VectorSelector)
-    }
-    assert asked
-    assert asked <= known
 
 
 def test_the_compose_file_runs_commands_and_mounts_files_that_there_are() -> None:
