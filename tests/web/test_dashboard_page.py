@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser
 
+from exporter.model import Limits, Maintenance
 from exporter.web.control import Injection
 from tests.web.browser import chromium, visit
 from tests.web.dashboard import LIVE, NOW_S, ROWS, exporting, looking
+from tests.web.fleet import T0_MS
 from tests.web.site import Book
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -185,6 +188,7 @@ INCIDENT = {
     "ended": None,
     "confidence": 0.93,
     "root": {"server": "db-01", "metric": "disk"},
+    "cause": {"en": "A disk fills up.", "ko": "디스크가 가득 찹니다."},
     "evidence": [
         {"server": "web-01", "metric": "response", "value": 8.0, "expected": [0.1, 0.3], "score": 0.97,
          "direction": "up", "since": "2025-05-31T10:00:30Z"},
@@ -229,4 +233,19 @@ async def test_the_truth_is_shown_beside_the_incidents_where_anything_is_simulat
         missed = await panel.locator("li", has_text="not found yet").inner_text()
         assert "api-01" in missed
         assert "truth=1" in page.url
+        assert seen.problems == []
+
+
+async def test_a_servers_own_thresholds_and_its_maintenance_are_heeded(browser: Browser) -> None:
+    register = Book("api-01", "db-01", "web-01", "web-02")
+    window = Maintenance(T0_MS, T0_MS + 86_400_000, "a move")
+    own = {"memory": Limits(30.0, 45.0)}
+    register.change("web-01", lambda server: server and replace(server, thresholds=own, maintenance=(window,)))
+    async with looking(browser, register=register) as (seen, exporter):
+        row = "document.querySelector('tr[data-id=\"web-01\"]')"
+        exporter.live.publish(exporter.maker.at(4))
+        await seen.until(f"{row}.querySelector('[data-name=memory]').classList.contains('critical')")
+        await seen.until(f"{row}.innerText.includes('maintenance until')")
+        other = await seen.page.locator('tr[data-id="web-02"] [data-name=memory]').get_attribute("class")
+        assert other == "bar "
         assert seen.problems == []

@@ -1,6 +1,6 @@
 // The page: what is known, what of it is shown, the header, keys, theme and language.
 
-import { Live, token } from "./exporter.js";
+import { Live, get, token } from "./exporter.js";
 import { Control } from "./control.js";
 import { Toasts } from "./findings.js";
 import { FleetPage, SORTS, Sparks } from "./fleet.js";
@@ -123,7 +123,7 @@ class Header {
 const state = {
   servers: [], summary: null, omitted: 0, tick: 0, updated: 0,
   alerts: { active: [], resolved: [], silences: [], up: undefined },
-  analysis: null, scores: new Map(), truth: null, control: null, sparks: new Sparks(), view: read(),
+  analysis: null, scores: new Map(), known: new Map(), truth: null, control: null, sparks: new Sparks(), view: read(),
 };
 const main = $("#main");
 const live = new Live();
@@ -247,10 +247,18 @@ function draw() {
   });
 }
 
+/** What the inventory knows of the servers: thresholds of their own, maintenance. */
+async function learnServers() {
+  if (state.omitted) return;
+  const { servers } = await get("/api/servers").catch(() => ({ servers: [] }));
+  state.known = new Map(servers.map((server) => [server.id, server]));
+}
+
 const HEARD = {
   "server-metrics": ({ servers, summary, omitted, tick }) => {
     const now = tick ?? Math.floor(Date.now() / 1000);
     Object.assign(state, { servers, summary, omitted, tick: now, updated: tick ? tick * 1000 : Date.now() });
+    for (const server of servers) server.known = state.known.get(server.id);
     state.sparks.add(servers, now);
     header.connection(live.state);
   },
@@ -280,4 +288,6 @@ paint();
 speak();
 open();
 live.start();
+learnServers();
+setInterval(learnServers, 60_000);
 state.sparks.load().then(draw, () => {}); // without history the lines grow from now on

@@ -10,7 +10,7 @@ const SILENCE_FOR = [["1h", 3600], ["4h", 14400], ["24h", 86400]];
 const since = (alert) => alert.resolvedAt ?? alert.activeAt;
 
 /** Alerts that differ only in a core, a mount, … are one: since the oldest, with the worst value. */
-export function grouped(alerts) {
+function grouped(alerts) {
   const groups = new Map();
   for (const alert of alerts) {
     const { alertname, server, severity } = alert.labels;
@@ -143,30 +143,24 @@ export class Toasts {
 }
 
 const TRUTH_MS = 30_000, SOON_S = 7 * 86400;
-const METRICS = { cpu: "cpu", memory: "memory", disk: "disk", response: "response", requests: "requests", network_in: "networkIn", network_out: "networkOut" };
+const METRICS = ["cpu", "memory", "disk", "response", "requests", "network_in", "network_out", "failed", "lost", "memory_growth", "disk_growth"];
 
 /** A text in the page's language, whether it comes in one or in both. */
-export const words = (of) => (of && typeof of === "object" ? of[language] ?? of.en ?? "" : of ?? "");
+const words = (of) => (of && typeof of === "object" ? of[language] ?? of.en ?? "" : of ?? "");
 
-/** openmanager_cpu_usage_percent and cpu are both the CPU. */
-export function metricName(metric = "") {
-  const name = Object.keys(METRICS).find((each) => metric === each || metric.includes(`_${each}_`));
-  return name ? t(METRICS[name]) : metric.replace(/^openmanager_/, "").replaceAll("_", " ");
-}
+const metricName = (metric = "") => (METRICS.includes(metric) ? t(metric) : metric.replace(/^openmanager_/, "").replaceAll("_", " "));
 
 const arrow = (direction) => ({ up: "↑", high: "↑", above: "↑", down: "↓", low: "↓", below: "↓" })[direction] ?? "";
 
-/** The steps from the root on: as the report tells them, else by when each began. */
-export function chain(incident) {
-  const told = incident.chain ?? incident.causes;
-  if (told?.length) return told;
+/** The steps from the root on, by when each began. */
+function chain(incident) {
   const { root, evidence = [] } = incident;
   const first = (a) => (a.server === root?.server && a.metric === root?.metric ? 0 : 1);
   return [...evidence].sort((a, b) => first(a) - first(b) || String(a.since).localeCompare(String(b.since)));
 }
 
 /** Whether a failure that was simulated is what an incident speaks of. */
-export function explains(truth, incident) {
+function explains(truth, incident) {
   const from = Date.parse(incident.started) / 1000, to = incident.ended ? Date.parse(incident.ended) / 1000 : Infinity;
   const servers = new Set([...(truth.targets ?? []), ...(truth.affected ?? []).map(({ server }) => server)]);
   return from <= (truth.end ?? Infinity) + 300 && to >= truth.start && incident.servers.some((server) => servers.has(server));
@@ -241,7 +235,7 @@ function incident(of, truth) {
   return [
     h("div.row", h(`span.status.${of.ended ? "healthy" : "critical"}`, t(of.ended ? "over" : "incident")), h("b", words(of.title)), h("span.end", t("confidence", Math.round(of.confidence * 100)))),
     h("ol.chain", { "aria-label": t("chain") }, steps.map((step) => h("li", serverLink(step.server), ` ${metricName(step.metric)} ${arrow(step.direction)}`))),
-    words(of.recommendation) ? h("p", words(of.recommendation)) : null,
+    ...[of.cause, of.recommendation].map((each) => (words(each) ? h("p", words(each)) : null)),
     of.evidence?.length ? evidence(of) : null,
     ...(truth || []).map((each) => h("p.truth", `✓ ${t("wasSimulated", each.scenario ?? each.type, each.targets.join(", "))}`)),
     truth && !truth.length ? h("p.truth.none", t("notSimulated")) : null,

@@ -2,9 +2,9 @@
 
 import { range } from "./exporter.js";
 import { Alerts, Analysis } from "./findings.js";
-import { t } from "./i18n.js";
+import { language, t } from "./i18n.js";
 import { FILLS, FleetMap, GROUPS } from "./map.js";
-import { SEVERITY, $, attribute, button, bytesPerSecond, colour, duration, h, level, milliseconds, percent, plain, reconcile, serverLink, text } from "./ui.js";
+import { SEVERITY, $, attribute, button, bytesPerSecond, clock, colour, duration, h, level, milliseconds, percent, plain, reconcile, serverLink, text } from "./ui.js";
 
 export class FleetPage {
   constructor(main, state, go) {
@@ -197,7 +197,8 @@ function makeRow(server) {
 function fill({ parts }, server) {
   attribute(parts.status, "class", `status ${server.status}`);
   text(parts.status, t(server.status));
-  text(parts.reason, server.reason);
+  const until = server.known?.maintenance?.find(({ start, end }) => Date.parse(start) <= Date.now() && Date.now() < Date.parse(end))?.end;
+  text(parts.reason, [server.reason, until && t("maintenance", clock(Date.parse(until) / 1000, language))].filter(Boolean).join(" · "));
   for (const name of ["cpu", "memory", "disk"]) fillBar(parts[name], server[name], level(name, server[name], server));
   text(parts.requests, plain(server.requests));
   text(parts.p99, milliseconds(server.p99_ms));

@@ -57,7 +57,6 @@ export class ServerPage {
       h("section.panel", { "aria-label": t("facts") }, h("div.body", this.facts)),
       h("div.two", this.alerts.element, this.analysis.element),
       h("div.charts", this.charts.map(({ element }) => element)));
-    this.#learn();
     this.update();
     this.load();
   }
@@ -70,13 +69,6 @@ export class ServerPage {
 
   #server() {
     return this.state.servers.find(({ id }) => id === this.id);
-  }
-
-  /** What the inventory knows of it. */
-  async #learn() {
-    this.known = await get(`/api/servers/${encodeURIComponent(this.id)}`).catch(() => ({}));
-    this.told = "";
-    this.update();
   }
 
   async load() {
@@ -141,7 +133,7 @@ export class ServerPage {
 
   /** Made anew only when they differ. */
   #facts(server) {
-    const { known = {} } = this;
+    const { known = {} } = server;
     const up = server.booted && server.status !== "down" ? duration(Date.now() / 1000 - server.booted) : "–";
     const facts = [["role", server.role], ["environment", server.environment], ["cpus", known.cores], ["memory", bytes(known.memory_bytes)], ["disk", bytes(known.disk_bytes)],
       ["uptime", up], ["booted", server.booted ? new Date(server.booted * 1000).toLocaleString(language, { dateStyle: "medium", timeStyle: "short" }) : "–"],

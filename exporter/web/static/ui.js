@@ -1,4 +1,4 @@
-// Elements, numbers as people read them, and what counts as too much.
+// Elements, numbers as people read them, and what is too much.
 
 export const $ = (selector, root = document) => root.querySelector(selector);
 
@@ -113,7 +113,6 @@ export const short = none((value) => String(+Number(value).toPrecision(3)));
 export const clock = (t_s, language, long) =>
   new Date(t_s * 1000).toLocaleString(language, { ...(long ? { month: "short", day: "numeric" } : {}), hour: "2-digit", minute: "2-digit", hourCycle: "h23" });
 
-/** Measures a cell or a bar can show: where it is in a server, its format, its top for a scale without thresholds. */
 const LIMITS = { cpu: [75, 90], memory: [85, 95], disk: [85, 95], latency: [2000, 5000], anomaly: [0.6, 0.9] };
 
 /** Takes the thresholds that are in force, as `system-status` tells them. */
@@ -121,8 +120,12 @@ export function learn({ cpu, memory, disk, response } = {}) {
   Object.assign(LIMITS, cpu && { cpu }, memory && { memory }, disk && { disk }, response && { latency: response.map((s) => s * 1000) });
 }
 
-/** A server's own thresholds beat those of all. */
-export const limits = (measure, server) => server?.thresholds?.[measure] ?? LIMITS[measure];
+/** A server's own thresholds, as the inventory has them, beat those of all. */
+export function limits(measure, server) {
+  const [name, unit] = measure === "latency" ? ["response", 1000] : [measure, 1];
+  const { warning, critical } = server?.known?.thresholds?.[name] ?? {};
+  return [warning, critical].map((own, i) => (own === undefined || own === null ? LIMITS[measure][i] : own * unit));
+}
 
 /** 0, 1, 2 below the warning threshold, 3 a warning, 4 critical; -1 for what is not known. */
 export function step(measure, value, server) {
