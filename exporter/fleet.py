@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
 
 from exporter.inventory.database import InventoryUnavailable
 from exporter.inventory.inventory import Inventory, TooManyServersError
@@ -90,7 +91,7 @@ class SimulatedFleet:
         """
         self._shard = shard
         self._members, self._inventory, self._roles, self._incidents = members, inventory, roles, incidents
-        self._build, self._made_like = build, made_like
+        self._made_like = made_like
         self._interval_ms, self._now = interval_ms, now
         self._changing = threading.Lock()
         self._coming: dict[int, tuple[tuple[Server, ...], Past]] = {}
@@ -106,10 +107,10 @@ class SimulatedFleet:
         return self.simulator.at(t_ms)
 
     def _follow(self, fleet: tuple[Server, ...], past: Past) -> None:
-        if fleet and fleet != self._fleet:
+        if fleet and list(map(_seen, fleet)) != list(map(_seen, self._fleet)):
             self._incidents.follow(fleet, past)
             self._fleet = fleet
-            self.simulator = self._build(self._own() or self.simulator.fleet)
+            self.simulator = self.simulator.on(self._own() or self.simulator.fleet)
             log.info("the fleet has changed servers=%d", len(fleet))
 
     def _own(self) -> tuple[Server, ...]:
@@ -175,6 +176,11 @@ class SimulatedFleet:
             )
         except (InventoryUnavailable, ValueError) as err:
             log.warning("a server that was rebuilt does not restart server=%s err=%s", name, err)
+
+
+def _seen(server: Server) -> Server:
+    """What of a server is seen in its samples."""
+    return replace(server, thresholds={}, notes="", maintenance=())
 
 
 def _rebuilt(before: Server, after: Server) -> bool:

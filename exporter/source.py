@@ -20,10 +20,10 @@ from exporter.shard import parse_shard
 from exporter.web.servers import Register
 
 if TYPE_CHECKING:  # only one of the two sources is loaded
+    from exporter.fleet import SimulatedFleet
     from exporter.simulation.incidents import IncidentLog
     from exporter.simulation.roles import Roles
     from exporter.simulation.scenarios import Scenario
-    from exporter.simulation.simulator import Simulator
 
 
 class Maker(Protocol):
@@ -37,7 +37,7 @@ class Source:
     """What makes snapshots and who is in them.
 
     refresh: takes over what others have written into the inventory; raises InventoryUnavailable.
-    depends: by role the roles that it waits for. incidents, simulator: of a simulated fleet.
+    depends: by role the roles that it waits for. incidents, fleet: where it is simulated.
     """
 
     maker: Maker
@@ -46,7 +46,7 @@ class Source:
     refresh: Callable[[], None]
     depends: Mapping[str, Sequence[str]] = field(default_factory=dict)
     incidents: IncidentLog | None = None
-    simulator: Simulator | None = None
+    fleet: SimulatedFleet | None = None
 
 
 @contextmanager
@@ -135,7 +135,7 @@ def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -
         shard=shard,
     )
     depends = {name: role.depends for name, role in roles.roles.items()}
-    return Source(fleet, fleet, inventory, fleet.refresh, depends, incidents, fleet.simulator)
+    return Source(fleet, fleet, inventory, fleet.refresh, depends, incidents, fleet)
 
 
 def configured_roles(config: Config) -> Roles:

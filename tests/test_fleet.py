@@ -168,3 +168,18 @@ def test_a_role_that_is_not_known_and_an_empty_fleet_are_refused(tmp_path: Path)
         with pytest.raises(ServerRefused, match=r"id: 'web-01': is the last server of the fleet"):
             remove(source, "web-01")
         assert names(source) == ["web-01"]
+
+
+def test_what_failures_left_behind_is_computed_again_for_another_machine_of_the_same_name(tmp_path: Path) -> None:
+    (tmp_path / "new").mkdir()
+    clock = Clock(MONDAY_MS + 1_000)
+    with opened(tmp_path, clock) as source:
+        assert source.incidents is not None
+        source.incidents.inject("ddos", ["web-01", "web-02"], now_ms=MONDAY_MS - 600_000, id="a")
+        source.maker.at(MONDAY_MS)
+        remove(source, "web-01")
+        put(source, "web-01", cores=64)
+        put(source, "web-77")
+        ticks = [source.maker.at(MONDAY_MS + tick * TICK_MS) for tick in range(1, 12)]
+    with opened(tmp_path, clock) as fresh:  # knows nothing of before
+        assert [without(tick) for tick in ticks] == [without(fresh.maker.at(tick.t_ms)) for tick in ticks]

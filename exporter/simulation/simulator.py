@@ -59,6 +59,23 @@ class Simulator:
         self._kept: tuple[int, int, State] | None = None
         self._follow_plans(0, 0)
 
+    def on(self, fleet: Sequence[Server]) -> Simulator:
+        """The same on another fleet. What failures left behind on machines that stay is not computed again."""
+        timezone, holidays = self._zone
+        other = Simulator(
+            fleet,
+            seed=self._seed,
+            interval_ms=self._interval_ms,
+            incidents=self._log,
+            roles=self._roles,
+            timezone=timezone,
+            holidays=holidays,
+        )
+        before = {server.name: _machine(server) for server in self.fleet}
+        same = {server.name for server in fleet if before.get(server.name) == _machine(server)}
+        other._surplus.update({key: known for key, known in self._surplus.items() if key[0] in same})
+        return other
+
     def at(self, t_ms: int) -> Snapshot:
         """The fleet at a time. t_ms: Unix ms, not negative."""
         return self._snapshot(t_ms, 1)
@@ -157,6 +174,11 @@ class Simulator:
         servers = [self._servers[name] for name in names]
         load = Load(servers, self._roles, self._pattern, self._seed)
         return Model(load, self._per_block, self._seed, effects_on(self._plans, [server.name for server in servers]))
+
+
+def _machine(server: Server) -> tuple[object, ...]:
+    """What makes its counters."""
+    return server.role, server.cores, server.memory_bytes, server.disk_bytes, server.mount
 
 
 def _active(plans: Sequence[Plan]) -> tuple[tuple[str, str, str], ...]:

@@ -288,8 +288,8 @@ def _simulator(config: Config) -> Iterator[Simulator]:
     if config.source != "simulated":
         raise Unusable(f"source: {config.source!r}: only the past of a simulated fleet can be made")
     with open_source(config) as source:
-        assert source.simulator is not None, "a simulated fleet has a simulator"
-        yield source.simulator
+        assert source.fleet is not None, "a simulated fleet has a simulator"
+        yield source.fleet.simulator
 
 
 def _drain(database: Database) -> None:
