@@ -135,10 +135,11 @@ def build(parts: Parts) -> Web:
         version=parts.version,
         now=parts.now,
     )
-    servers = Servers(parts.register, parts.now)
     hub = _hub(parts, alerts, system)
     parts.live.expect(parts.register.servers)
     guard = Guard(parts.access, local=parts.local, verify=parts.verify)
+    audit = Audit(parts.now, guard.name)
+    servers = Servers(parts.register, parts.now, audit)
     rooms = (
         page,
         api,
@@ -162,7 +163,7 @@ def build(parts: Parts) -> Web:
             version=parts.version,
             now=parts.now,
         ),
-        audit := Audit(parts.now, guard.name),
+        audit,
         Control(parts.failures, servers.names, lambda: uuid.uuid4().hex[:12], parts.now, audit),
         SilenceRoutes(alerter, alerts.refresh),
         servers,

@@ -13,6 +13,7 @@ from aiohttp import web
 
 from exporter.inventory.document import read_server, written
 from exporter.model import Server
+from exporter.web.audit import Audit
 from exporter.web.body import read_object
 from exporter.web.errors import ApiError, bad_request, json_response, not_found
 from exporter.web.fleet_view import rfc3339
@@ -51,8 +52,9 @@ class Register(Protocol):
 class Servers:
     """Routes about the fleet's servers. `now` gives Unix seconds."""
 
-    def __init__(self, register: Register, now: Callable[[], float]) -> None:
+    def __init__(self, register: Register, now: Callable[[], float], audit: Audit) -> None:
         self._register = register
+        self._audit = audit
         self._now = now
         self._writing = asyncio.Lock()
         self._refusals = 0
@@ -136,7 +138,7 @@ class Servers:
                 raise ApiError(409, "conflict", f"id: {name[:64]!r}: there is a server of this name")
             return self._complete(name, tree)
 
-        return _shown(await self._changed(name, decide), 201, {"Location": f"/api/servers/{name}"})
+        return _shown(await self._changed(request, name, decide), 201, {"Location": f"/api/servers/{name}"})
 
     async def put(self, request: web.Request) -> web.Response:
         """The server is what the body says, the rest is as its role has it: 201 if it is new, else 200."""
@@ -151,7 +153,7 @@ class Servers:
             created = current is None
             return self._complete(name, tree)
 
-        return _shown(await self._changed(name, decide), 201 if created else 200)
+        return _shown(await self._changed(request, name, decide), 201 if created else 200)
 
     async def patch(self, request: web.Request) -> web.Response:
         """The body's fields replace the server's, as RFC 7396 merges them."""
@@ -166,7 +168,7 @@ class Servers:
                 raise bad_request("id: a server keeps its name", "id")
             return self._complete(name, tree)
 
-        return _shown(await self._changed(name, decide))
+        return _shown(await self._changed(request, name, decide))
 
     async def remove(self, request: web.Request) -> web.Response:
         """The server is no longer of the fleet: 204."""
@@ -177,7 +179,7 @@ class Servers:
             if current is None:
                 raise _unknown(name)
 
-        await self._changed(name, decide)
+        await self._changed(request, name, decide)
         return web.Response(status=204)
 
     def _complete(self, name: str, tree: Mapping[str, Any]) -> Server:
@@ -189,7 +191,14 @@ class Servers:
         except ValueError as err:
             raise bad_request(str(err), str(err).partition(":")[0]) from None
 
-    async def _changed(self, name: str, decide: Decide) -> Server | None:
+    async def _changed(self, request: web.Request, name: str, decide: Decide) -> Server | None:
+        """The server after a change that has been noted."""
+        after = await self._written(name, decide)
+        detail = {} if after is None else written(after)
+        await self._audit.note(request, "remove server" if after is None else "write server", name, detail)
+        return after
+
+    async def _written(self, name: str, decide: Decide) -> Server | None:
         """One change after the other. Whoever waited while one could not be written need not find out alone."""
         seen = self._refusals
         async with self._writing:

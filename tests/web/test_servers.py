@@ -152,6 +152,19 @@ async def test_changing_servers_needs_a_token_when_others_can_reach_it() -> None
         await asked(client, "GET", WEB_04, 200)
 
 
+async def test_every_change_is_noted_with_whose_it_was_and_no_attempt_is() -> None:
+    async with site(local=False, access=Access(tokens={"alice": TOKEN})) as client:
+        key = {"Authorization": f"Bearer {TOKEN}"}
+        await asked(client, "PUT", WEB_04, 201, key, json={"role": "web", "cores": 8})
+        await asked(client, "PUT", WEB_04, 400, key, json={"role": "web", "cores": 0})
+        await asked(client, "DELETE", WEB_04, 204, key)
+        await asked(client, "DELETE", WEB_04, 404, key)
+        gone, made = (await asked(client, "GET", "/api/audit", 200))["entries"]
+        assert (made["who"], made["what"], made["subject"]) == ("alice", "write server", "web-04")
+        assert made["detail"]["cores"] == 8
+        assert (gone["who"], gone["what"], gone["detail"]) == ("alice", "remove server", {})
+
+
 async def test_maintenance_is_listed_until_it_is_over() -> None:
     now_s = T0_MS / 1000 + 45
     windows = [
