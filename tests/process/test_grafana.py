@@ -36,7 +36,7 @@ def dashboard(name: str) -> dict[str, Any]:
 def expanded(query: str, variables: dict[str, str]) -> str:
     """As Grafana writes it: one value as it is, several as a group of alternatives, All as its own value."""
     for variable, value in {**variables, "__rate_interval": "4s", "__interval": "1s"}.items():
-        query = re.sub(rf"\$({variable}\b|{{{variable}(:\w+)?}})", lambda _, value=value: value, query)
+        query = re.sub(rf"\$({variable}\b|{{{variable}(:\w+)?}})", value.replace("\\", r"\\"), query)
     return query
 
 
