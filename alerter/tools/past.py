@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from functools import partial
 from typing import TextIO
 
@@ -13,9 +12,8 @@ from alerter.rules import rulefile
 from alerter.rules.rulepaths import rule_paths
 from alerter.tools.backtest import Backtest
 from alerter.tools.backtest_report import Report, step_line
-from exporter.duration import format_duration, parse_duration
-
-_PROGRESS_S = 0.5
+from alerter.tools.progress import Progress
+from exporter.duration import parse_duration
 
 
 async def backtest(config: Config, start: float, end: float, form: str, out: TextIO, progress: TextIO) -> int:
@@ -25,7 +23,7 @@ async def backtest(config: Config, start: float, end: float, form: str, out: Tex
     groups = rulefile.load(rule_paths(config.rules), LANGUAGE, config.evaluation.seconds("interval"))
     timeout_s = parse_duration(config.datasource.timeout) / 1_000
     report = Report(groups, start, end)
-    shown = _Progress(progress, start, end)
+    shown = Progress(progress, start, end)
     async with Querier(config.datasource.url, timeout_s) as querier:
         templates = partial(
             RuleTemplates,
@@ -43,27 +41,3 @@ async def backtest(config: Config, start: float, end: float, form: str, out: Tex
     if form != "jsonl":
         print(report.as_json() if form == "json" else report.as_text(), file=out)
     return 0
-
-
-class _Progress:
-    """A line on a terminal that says how far it is; nothing where nobody watches."""
-
-    def __init__(self, out: TextIO, start: float, end: float) -> None:
-        self._out = out
-        self._start, self._end = start, end
-        self._watched = out.isatty()
-        self._last = 0.0
-
-    def at(self, t: float) -> None:
-        """It has come to `t`."""
-        if not self._watched or time.monotonic() - self._last < _PROGRESS_S:
-            return
-        self._last = time.monotonic()
-        done, whole = t - self._start, max(self._end - self._start, 1.0)
-        of = f"{format_duration(round(done) * 1_000)} of {format_duration(round(whole) * 1_000)}"
-        print(f"\r\x1b[K{done / whole:4.0%}  {of}", end="", file=self._out, flush=True)
-
-    def end(self) -> None:
-        """Done: the line goes."""
-        if self._watched:
-            print("\r\x1b[K", end="", file=self._out, flush=True)

@@ -50,7 +50,7 @@ class UnitDatabase:
         """The matching samples of each series, in a set of its own."""
         found = []
         for labels, (times, values) in self._series.items():
-            if not _matches(matchers, labels):
+            if not matches_all(matchers, labels):
                 continue
             first, last = bisect_left(times, start_ms), bisect_right(times, min(end_ms, self.until_ms))
             if first < last:
@@ -100,6 +100,7 @@ def instant_query(engine: Engine, expr: str, t_ms: int) -> list[Element]:
     raise QueryError("rule result is not a vector or scalar", reachable=True)
 
 
-def _matches(matchers: Iterable[Matcher], labels: Labels) -> bool:
+def matches_all(matchers: Iterable[Matcher], labels: Labels) -> bool:
+    """Whether a label set satisfies every matcher."""
     by_name = dict(labels)
     return all(matcher.matches(by_name.get(matcher.name, "")) for matcher in matchers)
