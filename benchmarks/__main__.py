@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import alerting, compression, dashboard, queries, serving, stream
+from benchmarks import alerting, compression, dashboard, peers, queries, serving, stream
 from benchmarks.figure import Figure, table
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -14,6 +14,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "stream": stream.figures,
     "dashboard": dashboard.figures,
     "compression": compression.figures,
+    "peers": peers.figures,
     "alerting": alerting.figures,
     "queries": queries.figures,
     "queries-10k": queries.figures_of_many,

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator
 
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
+from exporter.storage.layout import DAY_MS, FOLD, FOLDED, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
 from exporter.storage.plan import Reach
 from exporter.storage.store import BlockKey, Log
 
@@ -83,19 +83,23 @@ class Catalog:
     def blocks(self, metric: str, start_ms: int, end_ms: int, tier: Tier = RAW) -> list[BlockKey]:
         """A metric's blocks that may have samples in this range, oldest first."""
         opens = 1 if tier.width_ms else 0
+        names = (FOLDED, tier.width_ms) if tier is RAW else (tier.width_ms,)
         return sorted(
             key
             for key in self._blocks.get(metric, ())
-            if key.tier_ms == tier.width_ms
+            if key.tier_ms in names
             and key.window_ms + opens <= end_ms
-            and key.window_ms + opens + tier.span_ms > start_ms
+            and key.window_ms + opens + TIER_OF_WIDTH[key.tier_ms].span_ms > start_ms
         )
 
     def spans(self, metric: str) -> dict[Tier, set[int]]:
-        """For each tier that has a metric's blocks where their spans start."""
+        """For each tier that has a metric's blocks where their spans start; of a fold, each of its days."""
         found: dict[Tier, set[int]] = defaultdict(set)
         for key in self._blocks.get(metric, ()):
-            found[TIER_OF_WIDTH[key.tier_ms]].add(key.window_ms)
+            if key.tier_ms == FOLDED:
+                found[RAW].update(range(key.window_ms, key.window_ms + FOLD.span_ms, DAY_MS))
+            else:
+                found[TIER_OF_WIDTH[key.tier_ms]].add(key.window_ms)
         return found
 
     def reaches(self, metric: str) -> dict[Tier, Reach]:

@@ -12,7 +12,7 @@ from exporter.model import Labels
 from exporter.storage.block import Block, Summary
 from exporter.storage.frame import Run
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import RAW, TIER_OF_WIDTH, Tier
+from exporter.storage.layout import FOLDED, RAW, TIER_OF_WIDTH, Tier
 from exporter.storage.segment import Segment
 from exporter.storage.store import BlockKey, Log
 
@@ -120,6 +120,10 @@ class Census:
         runs = self._runs.setdefault(found.runs, found.runs)  # the same in every window: kept once
         self._known[key] = Summary(found.size, runs, found.samples, found.first_ms, found.last_ms)
 
+    def of(self, key: BlockKey) -> Summary | None:
+        """What a block holds, None where it has not been counted."""
+        return self._known.get(key)
+
     def unknown(self, keys: Iterable[BlockKey], most: int) -> list[BlockKey]:
         """Some of those that have not been counted."""
         found = []
@@ -140,7 +144,8 @@ class Census:
         """Sums of all blocks."""
         sums: Sums = {}
         for key, found in self._known.items():
-            own = sums.setdefault((TIER_OF_WIDTH[key.tier_ms], key.metric), Sum())
+            tier = RAW if key.tier_ms == FOLDED else TIER_OF_WIDTH[key.tier_ms]
+            own = sums.setdefault((tier, key.metric), Sum())
             own.add(found.size, found.samples, found.first_ms, found.last_ms, found.runs)
         return sums
 

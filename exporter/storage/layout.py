@@ -63,7 +63,13 @@ TIERS: Final = (
 )
 """The finest first."""
 
-TIER_OF_WIDTH: Final = {tier.width_ms: tier for tier in TIERS}
+FOLD: Final = Tier("raw", 0, 16 * DAY_MS)
+"""Raw samples too, of many windows: those of sparse series."""
+
+FOLDED: Final = -1
+"""What the names of its blocks have in place of a width."""
+
+TIER_OF_WIDTH: Final = {FOLDED: FOLD, **{tier.width_ms: tier for tier in TIERS}}
 
 
 def window_of(t_ms: int) -> int:

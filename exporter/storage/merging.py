@@ -95,7 +95,14 @@ class Roster:
         return ids
 
 
-def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int, name: str = VALUE) -> list[SeriesSet]:
+def merged(
+    pieces: Sequence[Piece],
+    roster: Roster,
+    start_ms: int,
+    end_ms: int,
+    name: str = VALUE,
+    most_cells: float = _MOST_CELLS_PER_SAMPLE,
+) -> list[SeriesSet]:
     """The pieces' samples within [start_ms, end_ms], each label set once. Later pieces win over earlier ones.
 
     name: the column that is meant. Those of the same pieces come in sets of the same series and instants.
@@ -110,7 +117,7 @@ def merged(pieces: Sequence[Piece], roster: Roster, start_ms: int, end_ms: int, 
     if all(np.isin(block.t_ms, axis).all() for block, _ in imported):
         return _regular([*imported, *live], axis, roster)
     axis = _axis([block.t_ms for block, _ in (*imported, *live)])
-    if len(roster) * len(axis) <= _MOST_CELLS_PER_SAMPLE * _size([*imported, *live]):
+    if len(roster) * len(axis) <= most_cells * _size([*imported, *live]):
         return _regular([*imported, *live], axis, roster)
     return _irregular([*imported, *live], roster)
 

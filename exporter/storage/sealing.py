@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 
 PAGES = PART_SLOTS // PAGE_SLOTS
 _FOREVER = 2**62
+_MOST_CELLS_PER_SAMPLE = 1.1  # a hole costs about as much as a sample
 
 
 def first_key(metric: str, window_ms: int, part: int | None) -> BlockKey:
@@ -29,7 +30,9 @@ def first_key(metric: str, window_ms: int, part: int | None) -> BlockKey:
 
 
 def belongs(key: BlockKey, first: BlockKey) -> bool:
-    """Whether a block is of the same part as this first one."""
+    """Whether a block is of the same part as this first one, and not folded."""
+    if key.tier_ms != first.tier_ms:
+        return False
     if first.part >= IMPORTED_PART:
         return key.part >= IMPORTED_PART
     return first.part <= key.part < first.part + PAGES
@@ -44,7 +47,8 @@ def sealed(
     """
     imported = first.part >= IMPORTED_PART
     roster = Roster(segment, lambda _: None)
-    sets = merged([Piece(block, imported) for block in pieces], roster, -_FOREVER, _FOREVER)
+    whole = [Piece(block, imported) for block in pieces]
+    sets = merged(whole, roster, -_FOREVER, _FOREVER, most_cells=_MOST_CELLS_PER_SAMPLE)
     numbers = {roster.labels(number): number for number in range(len(roster))}
     found: dict[BlockKey, bytes] = {}
     for each in sets:

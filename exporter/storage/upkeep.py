@@ -10,8 +10,9 @@ from exporter.storage import block as blocks
 from exporter.storage.block import Block
 from exporter.storage.catalog import Catalog
 from exporter.storage.census import Census, Sums
+from exporter.storage.folding import foldable
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import DAY_MS, IMPORTED, LOG_MS, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
+from exporter.storage.layout import DAY_MS, FOLD, IMPORTED, LOG_MS, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
 from exporter.storage.reading import Reader
 from exporter.storage.sealing import belongs, first_key, sealed
 from exporter.storage.stats import Limits
@@ -20,6 +21,7 @@ from exporter.storage.tiering import Span, Tiering, due
 
 log = logging.getLogger("exporter.storage")
 
+_EVER = 2**62
 _SURVEYED = 100  # blocks read at a time to count them
 
 Name = tuple[object, ...]
@@ -62,16 +64,21 @@ class Upkeep:
         self._unsealable: set[Log] = set()
         self._late: set[Span] = set()
         self._failed: set[Span] = set()
+        self._unfoldable: set[BlockKey] = set()
         self._may_be_due = True
+        self._cleaned_ms = -_EVER
         self._unmeasured = True
 
     def step(self) -> bool:
         """One piece of work, the most urgent first; whether there was one."""
         if self._send() or self._set_aside():
             return True
-        return self._tends and (
-            self._expire() or self._seal_one() or self._make_tier() or self._survey() or self._measure()
-        )
+        steps = (self._expire, self._seal_one, self._make_tier, self._survey, self._fold_one, self._measure)
+        return self._tends and any(step() for step in steps)
+
+    def _past_ms(self) -> int:
+        """Up to when time has passed: a store that only imports has no ticks, but is cleaned up."""
+        return max(self._newest_ms(), self._cleaned_ms)
 
     @property
     def busy(self) -> bool:
@@ -213,7 +220,7 @@ class Upkeep:
             span = due(
                 self._catalog,
                 self._limits.tiers,
-                self._newest_ms(),
+                self._past_ms(),
                 self._late,
                 lambda name: name not in self._unsealable,
                 self._failed,
@@ -231,7 +238,7 @@ class Upkeep:
         return True
 
     def _make(self, span: Span) -> None:
-        raw_edge_ms = self._newest_ms() - self._limits.retentions_ms[span.finer]
+        raw_edge_ms = self._past_ms() - self._limits.retentions_ms[span.finer]
         made = self._tiering.made(span, keep=span.start_ms < raw_edge_ms)
         before = self._blocks(span.metric, span.start_ms + 1, span.end_ms, span.tier)
         gone = [key for key in before if key not in made]
@@ -254,12 +261,41 @@ class Upkeep:
             if self._blocks(metric, span.start_ms + 1, span.end_ms - 1, coarser):
                 self._late.add(span)
 
+    # -- sparse series
+
+    def _fold_one(self) -> bool:
+        """Make one long block of many short ones."""
+        if not self._unmeasured:
+            return False
+        with self._lock:
+            fold = foldable(
+                self._catalog,
+                self._past_ms(),
+                lambda name: name not in self._unsealable,
+                lambda key: None if key in self._unfoldable else self._census.of(key),
+            )
+        if fold is None:
+            return False
+        found = self._reader.sealed(fold.keys)
+        try:
+            made = sealed([found[key] for key in fold.keys if key in found], fold.first, self._reader.segment)
+        except ArithmeticError as err:
+            log.error("windows stay unfolded block=%s err=%s", shown(fold.first), err)
+            self._unfoldable.update(fold.keys)
+            return True
+        named = frozenset(run.segment for block in found.values() for run in block.runs)
+        gone = [key for key in fold.keys if key not in made]
+        self._store.seal(Sealing(made, gone, (), named, self._limits.wanted_ms(RAW) + FOLD.span_ms))
+        self._sealed(made, gone, ())
+        return True
+
     # -- expiry
 
     def _expire(self) -> bool:
         now_ms = self.expire_at
         if now_ms is None:
             return False
+        self._cleaned_ms = max(self._cleaned_ms, now_ms)
         names = self._store.blocks(), self._store.logs()
         with self._lock:
             self._catalog.add(*names)  # another process may have imported something
@@ -280,7 +316,7 @@ class Upkeep:
         """Whether a block is past its tier's retention, and the coarser tier, if that wants it, has it."""
         tier = TIER_OF_WIDTH[key.tier_ms]
         end_ms = key.window_ms + tier.span_ms
-        if end_ms > now_ms - self._limits.retentions_ms.get(tier, 0):
+        if end_ms > now_ms - self._limits.retentions_ms.get(RAW if tier is FOLD else tier, 0):
             return False
         coarser = self._limits.coarser(tier)
         if coarser is None or end_ms <= now_ms - max(self._limits.retentions_ms.values()):
