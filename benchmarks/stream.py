@@ -29,7 +29,7 @@ T0_MS = 1_750_000_005_000
 # A process of its own, which only notes when the last of its sockets has got something: no client's work is measured.
 LISTENING = """
 import base64, json, os, selectors, socket, struct, sys, time
-port, clients = int(sys.argv[1]), int(sys.argv[2])
+port, clients, quiet_s = int(sys.argv[1]), int(sys.argv[2]), float(sys.argv[3])
 hello = (f"GET /ws HTTP/1.1\\r\\nHost: 127.0.0.1:{port}\\r\\nUpgrade: websocket\\r\\nConnection: Upgrade\\r\\n"
   "Sec-WebSocket-Key: " + base64.b64encode(os.urandom(16)).decode() + "\\r\\nSec-WebSocket-Version: 13\\r\\n"
   "Sec-WebSocket-Extensions: permessage-deflate; client_max_window_bits\\r\\n\\r\\n").encode()
@@ -46,7 +46,7 @@ time.sleep(0.5)
 print("ready", flush=True)
 bursts, seen, last = [], set(), 0.0
 while True:
-    events = ready.select(timeout=0.015)
+    events = ready.select(timeout=quiet_s)
     now = time.monotonic()
     if not events and seen:
         bursts.append([last, len(seen)])
@@ -93,7 +93,7 @@ async def _broadcast(servers: int, times: int, pause_s: float) -> tuple[list[flo
     await site.start()
     port = runner.addresses[0][1]
     child = await asyncio.create_subprocess_exec(
-        sys.executable, "-c", LISTENING, str(port), str(CLIENTS), stdout=subprocess.PIPE
+        *(sys.executable, "-c", LISTENING, str(port), str(CLIENTS), str(pause_s * 0.4)), stdout=subprocess.PIPE
     )
     assert child.stdout is not None
     assert await child.stdout.readline() == b"ready\n"

@@ -265,3 +265,16 @@ async def test_a_silence_is_passed_through_and_a_refusal_told() -> None:
             assert response.status == 404
     async with site() as client, client.get("/api/silences") as response:
         assert (response.status, (await response.json())["error"]["code"]) == (502, "alerter_away")
+
+
+async def test_a_change_is_looked_into_twice_for_the_history_is_written_a_moment_later() -> None:
+    async with alerting() as (alerter, url), asking(url) as alerts:
+        await alerts.refresh()
+        await alerts.refresh()
+        alerter.answer["data"]["alerts"] = []
+        await alerts.refresh()
+        assert alerts.details.resolved == ()
+        step = {"time": "2025-05-31T09:59:00Z", "kind": "transition", "what": "resolved", "labels": {"server": "db-01"}}
+        alerter.others = {"/base/api/v1/history": {"data": [step]}}
+        await alerts.refresh()
+        assert [each.labels for each in alerts.details.resolved] == [{"server": "db-01"}]

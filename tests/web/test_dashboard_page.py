@@ -249,3 +249,15 @@ async def test_a_servers_own_thresholds_and_its_maintenance_are_heeded(browser: 
         other = await seen.page.locator('tr[data-id="web-02"] [data-name=memory]').get_attribute("class")
         assert other == "bar "
         assert seen.problems == []
+
+
+async def test_a_row_out_of_sight_costs_nothing_and_is_right_when_it_is_seen(browser: Browser) -> None:
+    servers = [f"web-{i:03}" for i in range(200)]
+    async with exporting(*servers) as exporter, visit(browser, exporter.url, now_s=NOW_S) as seen:
+        last = "document.querySelector('tbody tr:last-child')"
+        await seen.until(f"{ROWS} === 200 && {last}.innerText.includes('40.0%')")
+        exporter.live.publish(exporter.maker.at(4, web_199={"cpu_usage_percent": 97}))
+        await seen.until("document.querySelector('#counts .critical b').textContent === '1'")
+        assert "40.0%" in await seen.page.evaluate(f"{last}.innerText")
+        await seen.page.evaluate(f"{last}.scrollIntoView()")
+        await seen.until(f"{last}.innerText.includes('97.0%')")
