@@ -7,7 +7,8 @@ import urllib.request
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 
-from exporter.promql.ast import Binary, Expr, NumberLiteral, Unary, VectorSelector, walk, without_parens
+from exporter.promql.ast import Binary, Expr, VectorSelector, walk
+from exporter.promql.constant import constant
 from exporter.promql.errors import ParseError
 from exporter.promql.parser import parse
 
@@ -32,17 +33,9 @@ def _compared(tree: Expr) -> Iterable[tuple[str, float]]:
     for part in walk(tree):
         if isinstance(part, Binary) and part.op in _COMPARISONS:
             for one, other in ((part.left, part.right), (part.right, part.left)):
-                value = _number(one)
+                value = constant(one)
                 if value is not None:
                     yield from ((each.name, value) for each in walk(other) if isinstance(each, VectorSelector))
-
-
-def _number(expr: Expr) -> float | None:
-    plain = without_parens(expr)
-    if isinstance(plain, Unary):
-        inner = _number(plain.expr)
-        return None if inner is None else -inner if plain.op == "-" else inner
-    return plain.value if isinstance(plain, NumberLiteral) else None
 
 
 def of_alerter(url: str) -> Mapping[str, tuple[float, ...]]:

@@ -9,7 +9,8 @@ from typing import Generic, TypeVar
 import msgspec
 
 from exporter.model import Matcher, MatchType
-from exporter.promql.ast import Binary, Expr, NumberLiteral, Unary, without_parens
+from exporter.promql.ast import Binary, Expr, without_parens
+from exporter.promql.constant import constant
 from exporter.promql.errors import ParseError
 from exporter.promql.parser import parse
 from exporter.web.alerter import Alerter
@@ -169,18 +170,10 @@ def _limit(expr: Expr) -> str:
         return _limit(plain.left)
     if plain.op not in _MIRRORED:
         return ""
-    left, right = _number(plain.left), _number(plain.right)
+    left, right = constant(plain.left), constant(plain.right)
     if right is not None:
         return f"{plain.op} {right:g}"
     return "" if left is None else f"{_MIRRORED[plain.op]} {left:g}"
-
-
-def _number(expr: Expr) -> float | None:
-    plain = without_parens(expr)
-    if isinstance(plain, Unary):
-        inner = _number(plain.expr)
-        return None if inner is None else -inner if plain.op == "-" else inner
-    return plain.value if isinstance(plain, NumberLiteral) else None
 
 
 def _silence(told: _Silence) -> Silence:

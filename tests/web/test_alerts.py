@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any
 
@@ -273,8 +273,12 @@ async def test_a_change_is_looked_into_twice_for_the_history_is_written_a_moment
         await alerts.refresh()
         alerter.answer["data"]["alerts"] = []
         await alerts.refresh()
-        assert alerts.details.resolved == ()
+        assert _resolved(alerts) == []
         step = {"time": "2025-05-31T09:59:00Z", "kind": "transition", "what": "resolved", "labels": {"server": "db-01"}}
         alerter.others = {"/base/api/v1/history": {"data": [step]}}
         await alerts.refresh()
-        assert [each.labels for each in alerts.details.resolved] == [{"server": "db-01"}]
+        assert _resolved(alerts) == [{"server": "db-01"}]
+
+
+def _resolved(alerts: Alerts) -> list[Mapping[str, str]]:
+    return [each.labels for each in alerts.details.resolved]

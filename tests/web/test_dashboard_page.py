@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from dataclasses import replace
 
 import pytest
-import pytest_asyncio
 from playwright.async_api import Browser
 
 from exporter.model import Limits, Maintenance
 from exporter.web.control import Injection
-from tests.web.browser import chromium, visit
+from tests.web.browser import visit
 from tests.web.dashboard import LIVE, NOW_S, ROWS, exporting, looking
 from tests.web.fleet import T0_MS
 from tests.web.site import Book
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all of these; each test has a profile of its own."""
-    async with chromium() as started:
-        yield started
 
 
 async def test_values_and_status_change_as_they_come(browser: Browser) -> None:

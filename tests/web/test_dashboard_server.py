@@ -2,28 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 from axe_playwright_python.async_playwright import Axe
 from playwright.async_api import Browser
 
 from exporter.access import Access
 from exporter.web.control import Injection
-from tests.web.browser import chromium, visit
+from tests.web.browser import visit
 from tests.web.dashboard import NOW_S, exporting, looking
 from tests.web.test_dashboard_page import REPORT
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 DRAWN = "document.querySelectorAll('.chart .u-wrap canvas').length"
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def browser() -> AsyncIterator[Browser]:
-    """One browser for all of these; each test has a profile of its own."""
-    async with chromium() as started:
-        yield started
 
 
 async def test_charts_are_drawn_from_the_query_api_with_their_figures_and_their_promql(browser: Browser) -> None:

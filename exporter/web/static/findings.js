@@ -142,7 +142,7 @@ export class Toasts {
   }
 }
 
-const TRUTH_MS = 30_000, SOON_S = 7 * 86400;
+const TRUTH_MS = 30_000, TRUTH_S = 1800, SOON_S = 7 * 86400;
 const METRICS = ["cpu", "memory", "disk", "response", "requests", "network_in", "network_out", "failed", "lost", "memory_growth", "disk_growth"];
 
 /** A text in the page's language, whether it comes in one or in both. */
@@ -202,7 +202,7 @@ export class Analysis {
     if (Date.now() - (state.truthAsked ?? 0) < TRUTH_MS) return;
     state.truthAsked = Date.now();
     try {
-      state.truth = (await get("/api/truth")).incidents;
+      state.truth = (await get(`/api/truth?start=${Math.floor(Date.now() / 1000 - TRUTH_S)}`)).incidents.reverse();
       this.update();
     } catch {
       state.truth = []; // nothing is simulated any more
