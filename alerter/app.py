@@ -16,7 +16,7 @@ from alerter import showing
 from alerter.config import Config
 from alerter.guard import guard
 from alerter.parts import Parts, World
-from alerter.rules.rules import RuleFileError
+from alerter.rules.rules import RecordRule, RuleFileError
 from alerter.secrets import Secrets
 from alerter.state.state import StoreError
 from alerter.web import alertmanager_api, web
@@ -56,6 +56,7 @@ class App:
                 if self.parts.writer is not None:
                     await clients.enter_async_context(self.parts.writer)
                 self.parts.evaluator.start(self.parts.groups)
+                self._warn_of_what_nobody_keeps()
                 started()
                 await self._until_stopped(stop, [*self._tasks(), *self._renewing(stop)])
             return not self._overtaken
@@ -114,6 +115,14 @@ class App:
             task.cancel()
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), _STOP_S)
+
+    def _warn_of_what_nobody_keeps(self) -> None:
+        rules = [rule for group in self.parts.groups for rule in group.rules]
+        recorded = sorted({rule.name for rule in rules if isinstance(rule, RecordRule)})
+        if recorded and self.parts.writer is None:
+            log.warning(
+                "nobody keeps what recording rules record, remote-write.url is not set names=%s", ",".join(recorded)
+            )
 
     async def _load(self) -> None:
         try:

@@ -34,6 +34,7 @@ def main() -> int:
             "alerter",
             *("--web.listen-address", flags.alerter),
             *("--datasource.url", f"{exporter_url}/api/prometheus"),
+            *("--remote-write.url", f"{exporter_url}/api/prometheus/api/v1/write"),
             *("--rules", str(ROOT / "rules" / "*.yml")),
         )
         running.append(alerter)
