@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 from aiohttp import web as aiohttp_web
 
-from exporter import listening, readings
+from exporter import heap, listening, readings
 from exporter.analysis.analyst import Analyst
 from exporter.clock import Clock
 from exporter.config import Config
@@ -38,6 +38,7 @@ log = logging.getLogger(__name__)
 def serve(config: Config) -> None:
     """Serves until SIGINT or SIGTERM. Raises SettingsError for what a person has to mend first."""
     sys.setswitchinterval(0.001)  # a heavy query gives way to the event loop after 1 ms instead of 5
+    heap.share()
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(_serve(config))
 

@@ -166,7 +166,7 @@ class Query(Section, frozen=True):
     timeout: Annotated[str, Meta(description="longest time of a query with its wait, a Prometheus duration")] = "2m"
     cache_mb: Annotated[
         int, Meta(ge=0, le=4096, description="megabytes of answers that are kept to be extended; 0 keeps none")
-    ] = 16
+    ] = 8
 
     def __post_init__(self) -> None:
         for name, text in (("lookback_delta", self.lookback_delta), ("timeout", self.timeout)):

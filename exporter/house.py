@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from importlib.metadata import version
 
-from exporter import readings, rule_thresholds
+from exporter import heap, readings, rule_thresholds
 from exporter.access import Access, is_local
 from exporter.analysis.analyst import Analyst
 from exporter.analysis.history import warm_up
@@ -141,9 +141,10 @@ class House:
             log.warning("thresholds of the rules are not known, those known before hold err=%s", err)
 
     async def clean(self, slot: float) -> None:
-        """Expire old samples and old answers."""
+        """Expire old samples and old answers, and give their memory back."""
         self.forgotten()
         await asyncio.get_running_loop().run_in_executor(self.threads, self.database.expire, round(slot * 1000))
+        heap.trim()
 
     def checks(self) -> tuple[Check, ...]:
         """What must work besides ticking."""

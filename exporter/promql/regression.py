@@ -15,6 +15,7 @@ from exporter.promql.windows import Block, Windows
 
 _MANY_WINDOWS = 100  # how much longer than a window the data may be
 _FLATNESS = 1e5
+_NEARNESS = 1e6
 _FEW = 8  # samples in a window up to which going through them costs least
 
 
@@ -57,7 +58,7 @@ def _is_near_zero(block: Block, windows: Windows, predicted: Samples, seconds: S
     away = np.abs(windows.at_ms - block.t_ms[windows.first]) / 1000
     reach = np.maximum(away / sampled, 1) * (1 + (away + np.abs(seconds)) / sampled)
     height = np.maximum(np.abs(block.values[:, windows.first]), np.abs(block.values[:, windows.last]))
-    near: Mask = (predicted != 0) & (np.abs(predicted) * _FLATNESS < height * reach)
+    near: Mask = (predicted != 0) & (np.abs(predicted) * _NEARNESS < height * reach)
     return near
 
 

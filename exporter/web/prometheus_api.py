@@ -22,7 +22,7 @@ class QueryLimits:
 
     threads: int = 2
     timeout_s: float = 120.0
-    cache_bytes: int = 16 << 20
+    cache_bytes: int = 8 << 20
 
 
 class PrometheusApi:

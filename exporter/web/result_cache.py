@@ -9,8 +9,7 @@ come later. `changed` takes away what samples from elsewhere may have changed; a
 takes away everything, and so does its age. Not kept is what has warnings or infos, and what depends on the range that
 is asked for, as `@ end()` does.
 
-`max_bytes` bounds what it takes: 16 MB are a hundred panels of a small fleet, or one of a thousand series and six hours
-at 15 s.
+`max_bytes` bounds what it takes: 8 MB are fifty panels of a small fleet.
 """
 
 from __future__ import annotations
