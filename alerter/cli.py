@@ -150,6 +150,7 @@ def _add_lab(commands: Any, common: argparse.ArgumentParser) -> None:
     trial = commands.add_parser(
         "lab", parents=[common], help="run rule files over simulated days and say which failures they catch"
     )
+    trial.usage = "%(prog)s [--rules GLOB] [--scenario NAME] [--rounds N] [--servers N] [--format FORMAT] [SETTINGS]"
     trial.epilog = (
         "Every failure the simulator knows happens once to a fleet, one after the other. Printed are for each: caught "
         "or missed, the time to the first page and from its end to the last resolve, pages and flaps; then the pages "
@@ -198,12 +199,15 @@ def _parser() -> argparse.ArgumentParser:
         parents=[common],
         help="say every mistake of rule files; with --datasource.url, metrics it does not have too",
     )
+    check.usage = "%(prog)s [FILE ...] [--datasource.url URL] [SETTINGS]"
     check.epilog = "Exit code 0: no mistake (warnings may be said), 1: mistakes, 2: a file that is not there."
     check.add_argument("files", nargs="*", metavar="FILE", help="rule files (default: those of --rules)")
     test = commands.add_parser("test", parents=[common], help="run unit tests of rules, in promtool's format")
+    test.usage = "%(prog)s FILE ..."
     test.epilog = "Exit code 0: all tests passed, 1: a test failed, or its file cannot be used."
     test.add_argument("files", nargs="+", metavar="FILE", help="files of tests")
     past = commands.add_parser("backtest", parents=[common], help="run rule files over a Prometheus' past")
+    past.usage = "%(prog)s --start T --end T [--rules GLOB] [--datasource.url URL] [--format FORMAT] [SETTINGS]"
     past.epilog = (
         "Rules see what earlier ones of the file record, as if it had been there all the time. Example: "
         "openmanager-alerter backtest --rules 'rules/*.yml' --datasource.url http://localhost:9090 "

@@ -78,12 +78,13 @@ def settings(spec: type[Section], path: tuple[str, ...] = ()) -> Iterator[Settin
 
 def add_flags(parser: argparse.ArgumentParser, spec: type[Section]) -> None:
     """One flag for each setting that may be a flag, plus `--config.file`. Unset flags stay None."""
-    parser.add_argument("--config.file", dest="config_file", metavar="FILE", help="the YAML file with settings")
+    group = parser.add_argument_group("settings, the same for every command, as variables and in the file")
+    group.add_argument("--config.file", dest="config_file", metavar="FILE", help="the YAML file with settings")
     for setting in settings(spec):
         if setting.file_only:
             continue
         shown = "" if setting.default in (None, "", ()) else f" (default: {_shown(setting.default)})"
-        parser.add_argument(
+        group.add_argument(
             setting.flag,
             dest=setting.flag,
             metavar=setting.path[-1].upper(),
