@@ -121,6 +121,13 @@ def test_notes_labels_and_environment_need_no_restart(tmp_path: Path) -> None:
         now = source.maker.at(MONDAY_MS + TICK_MS)
         environments = {row[2] for (name, row), _ in flat(now).items() if name == INFO and row[0] == "web-01"}
         assert environments == {"staging"}
+        (index,) = [column.index for column in now.columns if column.index.metric == INFO]
+        teams = {
+            dict(index.labels(row)).get("team") for row in range(len(index.rows)) if index.rows[row][0] == "web-01"
+        }
+        assert teams == {"shop"}
+        others = [dict(index.labels(row)) for row in range(len(index.rows)) if index.rows[row][0] != "web-01"]
+        assert not any("team" in labels for labels in others)
         (was,) = of(before, "openmanager_boot_time_seconds", "web-01")
         assert of(now, "openmanager_boot_time_seconds", "web-01") == [was]
         assert falls([before, now]) == {}

@@ -127,10 +127,10 @@ def _driver(url: str) -> Driver:
         from exporter.inventory.sqlite import Sqlite
 
         return Sqlite(url.removeprefix("sqlite:///"))
-    if scheme in ("postgresql", "postgres") and urlsplit(url).hostname:
+    if scheme in ("postgresql", "postgres"):
         from exporter.inventory.postgresql import Postgresql
 
         return Postgresql(url)
     if "://" in url and scheme not in ("sqlite", "postgresql", "postgres"):
         raise ValueError(f"inventory URL: {scheme!r}: must be sqlite or postgresql")
-    raise ValueError("inventory URL: must be sqlite:///PATH or postgresql://USER@HOST/DATABASE")
+    raise ValueError("inventory URL: must be sqlite:///PATH or postgresql://…")

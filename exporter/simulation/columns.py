@@ -219,6 +219,7 @@ def _indexes(servers: Sequence[Server]) -> list[SeriesIndex]:
         return SeriesIndex(family, family.name + suffix, ("server", *labels), tuple(rows))
 
     each: list[tuple[str, ...]] = [(name,) for name in names]
+    own = sorted({name for server in servers for name in server.labels})
     mounts = [
         (s.name, mount) for s in servers for mount in (("/", "/boot") if s.mount == "/" else ("/", "/boot", s.mount))
     ]
@@ -250,9 +251,9 @@ def _indexes(servers: Sequence[Server]) -> list[SeriesIndex]:
         index(cat.REQUEST_LATENCY, ("le",), [(name, le) for name in names for le in bounds], "_bucket"),
         index(cat.REQUEST_LATENCY, (), each, "_sum"),
         index(cat.REQUEST_LATENCY, (), each, "_count"),
-        index(cat.SERVER_INFO, ("role", "environment", "synthetic"), [_info(s) for s in servers]),
+        index(cat.SERVER_INFO, ("role", "environment", "synthetic", *own), [_info(s, own) for s in servers]),
     ]
 
 
-def _info(server: Server) -> tuple[str, ...]:
-    return (server.name, server.role, server.environment, "true")
+def _info(server: Server, own: Sequence[str]) -> tuple[str, ...]:
+    return (server.name, server.role, server.environment, "true", *(server.labels.get(name, "") for name in own))

@@ -346,7 +346,7 @@ def family(pid: int) -> list[int]:
     ("url", "message"),
     [
         ("mysql://x:s3cret@h/db", "must be sqlite or postgresql"),
-        ("no url with s3cret", "must be sqlite:///PATH or postgresql://USER@HOST/DATABASE"),
+        ("no url with s3cret", "must be sqlite:///PATH or postgresql://"),
         ("sqlite:////proc/1/none/s.db", "inventory /proc/1/none/s.db"),
     ],
 )
