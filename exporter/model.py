@@ -40,12 +40,16 @@ class MatchType(StrEnum):
     NOT_REGEX = "!~"
 
 
-@lru_cache(maxsize=1024)
 def compile_regex(pattern: str) -> Any:
     """A compiled RE2 pattern, `.` matching newlines too, as Prometheus 3 compiles its matchers.
 
     Linear in the text whatever the pattern. Raises ValueError saying what is wrong with it.
     """
+    known = _short_regex if len(pattern) <= _SHORT_PATTERN else _long_regex
+    return known(pattern)
+
+
+def _compiled(pattern: str) -> Any:
     import re2
 
     options = re2.Options()
@@ -62,6 +66,11 @@ def _re2_message(err: Exception, pattern: str) -> str:
     reason = err.args[0] if err.args else "cannot be compiled"
     text = reason.decode("utf-8", "replace") if isinstance(reason, bytes) else str(reason)
     return f"error parsing regexp: {text}" if text else f"error parsing regexp: `{pattern}`"
+
+
+_SHORT_PATTERN = 1024  # characters; a compiled long one may take megabytes
+_short_regex = lru_cache(maxsize=1024)(_compiled)
+_long_regex = lru_cache(maxsize=16)(_compiled)
 
 
 @dataclass(frozen=True, slots=True)

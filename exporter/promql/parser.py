@@ -34,7 +34,9 @@ from exporter.promql.stream import TOO_DEEP, Stream
 from exporter.promql.tokens import Kind, Token
 from exporter.promql.typecheck import check_types
 
-MAX_LENGTH = 64 * 1024
+MAX_LENGTH = 128 * 1024  # a second or two, whatever is in it
+
+_REMEMBERED_LENGTH = 4 * 1024
 
 _LEVELS = {
     "or": 1,
@@ -49,12 +51,16 @@ _WITH_PARAMETER = frozenset(("topk", "bottomk", "count_values", "quantile", "lim
 _EXPERIMENTAL_AGGREGATORS = frozenset(("limitk", "limit_ratio"))
 
 
-@lru_cache(maxsize=256)
 def parse(text: str, *, duration_expressions: bool = False) -> Expr:
     """The expression that `text` writes, its types checked. Raises ParseError.
 
     duration_expressions: whether the experimental arithmetic on lengths of time is allowed.
     """
+    known = _remembered if len(text) <= _REMEMBERED_LENGTH else _parsed  # the tree of a long one takes megabytes
+    return known(text, duration_expressions)
+
+
+def _parsed(text: str, duration_expressions: bool) -> Expr:
     _check_length(text)
     try:
         expr = _Parser(text, duration_expressions).whole_expression()
@@ -64,7 +70,9 @@ def parse(text: str, *, duration_expressions: bool = False) -> Expr:
     return expr
 
 
-@lru_cache(maxsize=256)
+_remembered = lru_cache(maxsize=256)(_parsed)
+
+
 def parse_selector(text: str) -> tuple[Matcher, ...]:
     """The matchers of a bare selector such as `up{job="api"}`, as `match[]` takes it. Raises ParseError."""
     _check_length(text)
