@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 import numpy as np
 
 from exporter.simulation.counters import WRITE_SECTORS, Counters
@@ -83,26 +86,51 @@ def running(cores: Floats, cpu: Floats) -> Floats:
     return threads
 
 
-def load_averages(threads: Floats, history: int, per_block: int, tick_s: float) -> Floats:
-    """Load 1, 5 and 15 as the kernel averages them, exponentially, each block from the `history` ticks before it.
-
-    A queue takes a moment to form: half of what runs or waits came in the interval before.
-    threads: shape (n, history + m), m a multiple of per_block. Returns shape (3, n, m).
+@dataclass(frozen=True, slots=True, eq=False)
+class Stretch:
+    """What load averages remember of a block of ticks. first, last: the queue in its first tick, threads in its last,
+    shape (n,). left: what is left of it at its end in load 1, 5 and 15, shape (3, n).
     """
-    n, m = len(threads), threads.shape[1] - history
-    queue = threads.copy()
-    queue[:, 1:] += threads[:, :-1]
-    queue[:, 1:] /= 2.0
-    keep = np.exp(-tick_s / _WINDOWS_S)
-    weights = (1.0 - keep)[:, None] * keep[:, None] ** np.arange(history - 2, -1, -1)
-    averages = np.empty((3, n, m // per_block, per_block))
-    for block in range(m // per_block):
-        start = block * per_block
-        # each row is summed alone: a matrix product would round by how many rows and blocks there are
-        before = queue[:, start + 1 : start + history]
-        oldest = queue[:, start + 1] * keep[:, None] ** (history - 1)
-        level = np.stack([(before * weight).sum(axis=1) for weight in weights]) + oldest
-        for step in range(per_block):
-            level = level * keep[:, None] + (1.0 - keep)[:, None] * queue[:, start + history + step]
-            averages[:, :, block, step] = level
-    return averages.reshape(3, n, m)
+
+    first: Floats
+    last: Floats
+    left: Floats
+
+
+def decay(tick_s: float) -> Floats:
+    """What load 1, 5 and 15 keep from a tick to the next. Shape (3,)."""
+    kept: Floats = np.exp(-tick_s / _WINDOWS_S)
+    return kept
+
+
+def stretch(threads: Floats, keep: Floats) -> Stretch:
+    """The stretch of a block. threads: shape (n, 1 + ticks), from the last tick of the block before."""
+    queue = _queue(threads)
+    ages = np.arange(queue.shape[1] - 1, -1, -1)
+    weights = (1.0 - keep)[:, None] * keep[:, None] ** ages
+    # each row is summed alone: a matrix product would round by how many rows there are
+    left = np.stack([(queue * weight).sum(axis=1) for weight in weights])
+    return Stretch(queue[:, 0], threads[:, -1], left)
+
+
+def load_averages(threads: Floats, before: Sequence[Stretch], keep: Floats) -> Floats:
+    """Load 1, 5 and 15 in a block as the kernel averages them, exponentially, from the blocks before it.
+
+    threads: shape (n, 1 + ticks), from the last tick of the block before. Returns shape (3, n, ticks).
+    """
+    queue = _queue(threads)
+    ticks = queue.shape[1]
+    level = np.repeat(before[0].first[None], 3, axis=0)  # of what was earlier still, next to nothing is left
+    for block in before:
+        level = level * (keep**ticks)[:, None] + block.left
+    averages = np.empty((3, len(threads), ticks))
+    for tick in range(ticks):
+        level = level * keep[:, None] + (1.0 - keep)[:, None] * queue[:, tick]
+        averages[:, :, tick] = level
+    return averages
+
+
+def _queue(threads: Floats) -> Floats:
+    """A queue takes a moment to form: half of what runs or waits came in the interval before."""
+    queue: Floats = (threads[:, 1:] + threads[:, :-1]) / 2.0
+    return queue

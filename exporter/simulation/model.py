@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from exporter.simulation import counters as c
 from exporter.simulation.boots import boot_days
 from exporter.simulation.effects import COUNTED, SERVED, Effect, Kind, drawn, summed, times
-from exporter.simulation.gauges import Memory, Space, load_averages, running
+from exporter.simulation.gauges import Memory, Space, Stretch, decay, load_averages, running, stretch
 from exporter.simulation.hardware import throttle
 from exporter.simulation.load import MEAN_OF_MEDIAN, Load, Scale
 from exporter.simulation.noise import Floats, Indices
@@ -73,7 +73,8 @@ class Model:
         self._memory, self._space = Memory(load), Space(load)
         self._names = [server.name for server in load.servers]
         self._base = functools.lru_cache(maxsize=4)(self._read_base)
-        self._demands: dict[int, tuple[Floats, Floats]] = {}
+        self._keep = decay(self.tick_ms / 1000.0)
+        self._remembered: dict[int, Stretch] = {}
 
     def boot_days(self, day: int) -> Indices:
         """The day at whose start each server was last booted by plan. Shape (n,)."""
@@ -88,28 +89,32 @@ class Model:
 
     def forget(self) -> None:
         """Drop what was kept between calls, because the effects have changed."""
-        self._demands.clear()
+        self._remembered.clear()
 
     def _demand_and_cpu(self, first_block: int, blocks: int) -> tuple[Floats, Floats]:
-        """Both of shape (n, m), for some blocks; each block is computed once while it is of use."""
-        missing = [block for block in range(first_block, first_block + blocks) if block not in self._demands]
-        if missing:
-            self._fill(missing[0], missing[-1] - missing[0] + 1)
-        kept = [self._demands[block] for block in range(first_block, first_block + blocks)]
-        for block in [block for block in self._demands if block < first_block or block >= first_block + blocks]:
-            del self._demands[block]
-        return np.concatenate([demand for demand, _ in kept], axis=1), np.concatenate([cpu for _, cpu in kept], axis=1)
-
-    def _fill(self, first_block: int, blocks: int) -> None:
-        index = _index(first_block, blocks, self.per_block)
+        """Both of shape (n, 1 + m), for some blocks and the tick before them."""
+        index = np.concatenate(([first_block * self.per_block - 1], _index(first_block, blocks, self.per_block)))
         middle = index * self.tick_ms + self.tick_ms // 2
         demand = self.load.demand(middle, index, Scale.TICK)
-        cpu = self._affected_cpu(
-            self.load.cpu(demand, middle, index), demand, self.effects(self.ends(first_block, blocks))
-        )
-        for number in range(blocks):
-            part = slice(number * self.per_block, (number + 1) * self.per_block)
-            self._demands[first_block + number] = (demand[:, part].copy(), cpu[:, part].copy())
+        effects = self.effects((index + 1) * self.tick_ms)
+        return demand, self._affected_cpu(self.load.cpu(demand, middle, index), demand, effects)
+
+    def _stretches(self, first_block: int, end_block: int) -> list[Stretch]:
+        """What load averages remember of some blocks; each is computed once while it is of use."""
+        missing = [block for block in range(first_block, end_block) if block not in self._remembered]
+        if missing:
+            self._remember(missing[0], missing[-1] - missing[0] + 1)
+        for block in [block for block in self._remembered if not first_block <= block < end_block]:
+            del self._remembered[block]
+        return [self._remembered[block] for block in range(first_block, end_block)]
+
+    def _remember(self, first_block: int, blocks: int) -> None:
+        for start in range(first_block, first_block + blocks, c.BLOCKS):
+            many = min(c.BLOCKS, first_block + blocks - start)
+            threads = running(self.load.cores, self._demand_and_cpu(start, many)[1])
+            for number in range(many):
+                part = slice(number * self.per_block, (number + 1) * self.per_block + 1)
+                self._remembered[start + number] = stretch(threads[:, part], self._keep)
 
     def _affected_cpu(self, cpu: Floats, demand: Floats, effects: Sequence[Effect]) -> Floats:
         if not effects:
@@ -122,10 +127,9 @@ class Model:
         """Everything about some blocks of one hour."""
         ends = self.ends(first_block, blocks)
         effects = self.effects(ends)
-        history = HISTORY_BLOCKS * self.per_block
-        demand, cpu = self._demand_and_cpu(first_block - HISTORY_BLOCKS, blocks + HISTORY_BLOCKS)
-        threads = running(self.load.cores, cpu)
-        demand, cpu = np.ascontiguousarray(demand[:, history:]), np.ascontiguousarray(cpu[:, history:])
+        demand, cpu = self._demand_and_cpu(first_block, blocks)
+        loads = self._loads(running(self.load.cores, cpu), first_block, blocks)
+        demand, cpu = np.ascontiguousarray(demand[:, 1:]), np.ascontiguousarray(cpu[:, 1:])
         day = first_block // _DAY_BLOCKS
         today = self._counters.ticks(demand, first_block, blocks)
         gains = np.diff(today, axis=2)
@@ -143,7 +147,7 @@ class Model:
             first_ms=int(ends[0]) - self.tick_ms,
             tick_ms=self.tick_ms,
             cpu=cpu,
-            loads=load_averages(threads, history, self.per_block, self.tick_ms / 1000.0),
+            loads=loads,
             memory=np.minimum(drawn(memory, effects, Kind.MEMORY_TO), 99.6),
             disk=np.minimum(drawn(disk, effects, Kind.DISK_TO), 100.0),
             system_disk=system_disk,
@@ -154,6 +158,18 @@ class Model:
             up=~absent,
             service_up=summed(cpu.shape, effects, Kind.SERVICE_DOWN) < 0.5,
         )
+
+    def _loads(self, threads: Floats, first_block: int, blocks: int) -> Floats:
+        """Load averages of some blocks. threads: shape (n, 1 + m), from the tick before. Returns shape (3, n, m)."""
+        before = self._stretches(first_block - HISTORY_BLOCKS, first_block)
+        loads = np.empty((3, len(threads), blocks * self.per_block))
+        for number in range(blocks):
+            part = slice(number * self.per_block, (number + 1) * self.per_block)
+            mine = threads[:, part.start : part.stop + 1]
+            loads[:, :, part] = load_averages(mine, before, self._keep)
+            self._remembered[first_block + number] = stretch(mine, self._keep)
+            before = [*before[1:], self._remembered[first_block + number]]
+        return loads
 
     def surplus(self, blocks: Indices) -> Floats:
         """What failures add to each counter in each of any blocks. blocks: rising. Shape (n, ALL, len(blocks))."""
