@@ -6,13 +6,14 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import alerting, compression, dashboard, peers, queries, serving, stream
+from benchmarks import alerting, compression, dashboard, peers, queries, serving, simulation, stream
 from benchmarks.figure import Figure, table
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "serving": serving.figures,
     "stream": stream.figures,
     "dashboard": dashboard.figures,
+    "simulation": simulation.figures,
     "compression": compression.figures,
     "peers": peers.figures,
     "alerting": alerting.figures,

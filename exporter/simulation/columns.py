@@ -52,6 +52,7 @@ class _Present:
     core_row: NDArray[np.int64]  # for each core, its server's row
     core_first: NDArray[np.int64]  # for each present server, its first core
     boot_place: NDArray[np.int64]  # where each present server's /boot stands among the other mounts
+    services: NDArray[np.int64]  # how many each present server has
     two_disks: NDArray[np.int64]  # rows of servers with a data disk, among the present ones
 
 
@@ -96,7 +97,7 @@ class Columns:
         self._add_memory(add, state.memory[rows, tick], rows)
         self._add_disks(add, state, tick, there, count)
         self._add_network(add, count)
-        services = np.repeat(state.service_up[rows, tick], [len(self._servers[row].services) for row in rows])
+        services = np.repeat(state.service_up[rows, tick], there.services)
         add(cat.SERVICE_UP, services.astype(np.float64))
         self._add_requests(add, state.latency_s[rows, tick], count)
         out[-3] = Column(out[-3].index, out[-3].values, self._exemplars(state, tick, there))
@@ -202,6 +203,7 @@ class Columns:
             indexes={index.metric: index for index in _indexes(servers)},
             core_row=np.repeat(rows, cores),
             core_first=np.concatenate(([0], np.cumsum(cores)[:-1])).astype(np.int64)[: len(rows)],
+            services=np.array([len(server.services) for server in servers], dtype=np.int64),
             two_disks=np.array([i for i, server in enumerate(servers) if server.mount != "/"], dtype=np.int64),
         )
 

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from exporter.simulation import counters as c
-from exporter.simulation.boots import boot_days
+from exporter.simulation.boots import Boots
 from exporter.simulation.effects import COUNTED, SERVED, Effect, Kind, drawn, summed, times
 from exporter.simulation.gauges import Memory, Space, Stretch, decay, load_averages, running, stretch
 from exporter.simulation.hardware import throttle
@@ -69,16 +69,15 @@ class Model:
         self.tick_ms = c.BLOCK_MS // ticks_per_block
         self.effects = effects
         self._counters = c.Counters(load, ticks_per_block)
-        self._seed = seed
+        self._boots = Boots(seed, [server.name for server in load.servers])
         self._memory, self._space = Memory(load), Space(load)
-        self._names = [server.name for server in load.servers]
         self._base = functools.lru_cache(maxsize=4)(self._read_base)
         self._keep = decay(self.tick_ms / 1000.0)
         self._remembered: dict[int, Stretch] = {}
 
     def boot_days(self, day: int) -> Indices:
         """The day at whose start each server was last booted by plan. Shape (n,)."""
-        return boot_days(self._seed, self._names, day)
+        return self._boots.before(day)
 
     def _read_base(self, day: int) -> Floats:
         return self._counters.since(self.boot_days(day), day)
@@ -137,8 +136,9 @@ class Model:
         extra = self._extra(gains, median, effects)
         if extra is not None:
             gains += extra
-        totals = self._base(day)[:, :, None] + today[:, :, 1:] + offsets(first_block)[:, :, None]
-        totals = totals if extra is None else totals + np.cumsum(extra, axis=2)
+        totals = (self._base(day) + offsets(first_block))[:, :, None] + today[:, :, 1:]  # whole numbers: in any order
+        if extra is not None:
+            totals += np.cumsum(extra, axis=2)
         written = self._space.written(self._counters, day, today[:, :, 1:])
         disk, system_disk = self._space.percent(written, self._counters.written_per_day())
         memory = self._memory.percent(ends) * times(cpu.shape, effects, Kind.MEMORY_TIMES)

@@ -12,6 +12,7 @@ from exporter.simulation.fleet import shipped_roles
 from exporter.simulation.incidents import IncidentLog
 from exporter.simulation.load import Load
 from exporter.simulation.model import HISTORY_BLOCKS, Model, State
+from exporter.simulation.noise import Floats
 from exporter.simulation.pattern import DAY_MS, HOUR_MS, Pattern
 from exporter.simulation.plans import Plan, Timeline, effects_on
 from exporter.simulation.roles import Roles
@@ -137,10 +138,11 @@ class Simulator:
     def _state(self, first_block: int, blocks: int) -> State:
         state = self._model.state(first_block, blocks, self._aftermath.offsets)
         ends = self._model.ends(first_block, blocks)
-        raw = state.counters.copy()
+        raw: dict[int, Floats] = {}
         for row, back_ms, counters in self._aftermath.resets(first_block, ends):
             after = ends >= back_ms
-            state.counters[row][:, after] = raw[row][:, after] - counters[:, None]
+            before = raw.setdefault(row, state.counters[row].copy())
+            state.counters[row][:, after] = before[:, after] - counters[:, None]
             state.boot_s[row, after] = back_ms / 1000.0
         return state
 
