@@ -1,19 +1,19 @@
-"""The simulated fleet of an inventory: who is in it, its snapshots, and its changes while it runs."""
+"""The simulated fleet of an inventory: its snapshots, and its changes while it runs."""
 
 from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from exporter.inventory.database import InventoryUnavailable
 from exporter.inventory.inventory import Inventory, TooManyServersError
-from exporter.inventory.records import Kept
+from exporter.members import Members
 from exporter.model import Server, Snapshot
 from exporter.shard import WHOLE, Shard
 from exporter.simulation.incidents import IncidentLog
-from exporter.simulation.occurrences import FOREVER_MS, Past, Stay
+from exporter.simulation.occurrences import Past
 from exporter.simulation.roles import Roles
 from exporter.simulation.simulator import Simulator
 from exporter.web.servers import Decide, RegisterAway, ServerRefused
@@ -22,46 +22,6 @@ log = logging.getLogger(__name__)
 
 _RESTART = "server-crash"
 _RESTART_TAKES = "1m"
-
-
-class Members:
-    """Who of an inventory is in the fleet: everybody but those that the program made beyond the number asked for."""
-
-    def __init__(self, inventory: Inventory, made: Collection[Server], roles: Collection[str], now_ms: int) -> None:
-        """made: the servers that `fleet.servers` asks for; those that the inventory never knew are added to it.
-
-        now_ms: Unix ms.
-        """
-        self._inventory = inventory
-        self._wanted = frozenset(server.name for server in made)
-        self._roles = frozenset(roles)
-        self._read: tuple[int, dict[str, Server], Past] | None = None
-        inventory.add(made, now_ms)
-
-    def now(self) -> Mapping[str, Server]:
-        """The fleet by name, in its order."""
-        return self._current()[1]
-
-    def past(self) -> Past:
-        """Who has left it, and who was there when."""
-        return self._current()[2]
-
-    def _current(self) -> tuple[int, dict[str, Server], Past]:
-        revision = self._inventory.revision
-        if self._read is None or self._read[0] != revision:
-            kept = [each for each in self._inventory.kept().values() if each.server.role in self._roles]
-            fleet = {each.server.name: each.server for each in kept if self._belongs(each)}
-            former = tuple(each.server for each in kept if each.removed)
-            stays = {each.server.name: _stay(each) for each in kept if each.joined_ms or each.removed}
-            self._read = (revision, fleet, Past(former, stays))
-        return self._read
-
-    def _belongs(self, kept: Kept) -> bool:
-        return not kept.removed and (not kept.made or kept.server.name in self._wanted)
-
-
-def _stay(kept: Kept) -> Stay:
-    return (kept.joined_ms, FOREVER_MS if kept.left_ms is None else kept.left_ms)
 
 
 class SimulatedFleet:

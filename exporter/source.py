@@ -84,7 +84,8 @@ def _host(config: Config, inventory: Inventory, now: Callable[[], float]) -> Sou
 
 
 def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -> Source:
-    from exporter.fleet import Members, SimulatedFleet
+    from exporter.fleet import SimulatedFleet
+    from exporter.members import Members
     from exporter.simulation.fleet import make_fleet, make_server
     from exporter.simulation.incident import from_row
     from exporter.simulation.incidents import IncidentLog

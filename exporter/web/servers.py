@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from itertools import islice
 from typing import Any, Protocol
@@ -16,7 +15,9 @@ from exporter.model import Server
 from exporter.web.audit import Audit
 from exporter.web.body import read_object
 from exporter.web.errors import ApiError, bad_request, json_response, not_found
+from exporter.web.etag import check_write, etag, has_it
 from exporter.web.fleet_view import rfc3339
+from exporter.web.merge_patch import merged
 
 _AT_ONCE = 1000  # more of them are written beside the event loop
 Decide = Callable[[Server | None], Server | None]
@@ -90,8 +91,8 @@ class Servers:
     async def server(self, request: web.Request) -> web.Response:
         """One server of it; 304 to whom has it already."""
         found = self._known(request)
-        if _etag(found) in _tags(request, "If-None-Match"):
-            return web.Response(status=304, headers={"ETag": _etag(found)})
+        if has_it(request, _tag(found)):
+            return web.Response(status=304, headers={"ETag": _tag(found)})
         return _shown(found)
 
     async def maintenance(self, _request: web.Request) -> web.Response:
@@ -149,7 +150,7 @@ class Servers:
 
         def decide(current: Server | None) -> Server:
             nonlocal created
-            _check_tags(request, current)
+            check_write(request, None if current is None else _tag(current))
             created = current is None
             return self._complete(name, tree)
 
@@ -160,10 +161,13 @@ class Servers:
         name, patch = request.match_info["id"], await read_object(request)
 
         def decide(current: Server | None) -> Server:
-            _check_tags(request, current)
+            check_write(request, None if current is None else _tag(current))
             if current is None:
                 raise _unknown(name)
-            tree = _merged(written(current), patch)
+            try:
+                tree = merged(written(current), patch)
+            except ValueError as err:
+                raise bad_request(str(err)) from None
             if tree.get("id") != name:
                 raise bad_request("id: a server keeps its name", "id")
             return self._complete(name, tree)
@@ -175,7 +179,7 @@ class Servers:
         name = request.match_info["id"]
 
         def decide(current: Server | None) -> None:
-            _check_tags(request, current)
+            check_write(request, None if current is None else _tag(current))
             if current is None:
                 raise _unknown(name)
 
@@ -235,37 +239,11 @@ async def _encoded(servers: Sequence[Server]) -> bytes:
 
 def _shown(server: Server | None, status: int = 200, headers: Mapping[str, str] | None = None) -> web.Response:
     assert server is not None, "only what is removed is not shown"
-    return json_response(written(server), status, {"ETag": _etag(server), **(headers or {})})
+    return json_response(written(server), status, {"ETag": _tag(server), **(headers or {})})
 
 
-def _etag(server: Server) -> str:
-    return f'"{hashlib.blake2b(orjson.dumps(written(server)), digest_size=9).hexdigest()}"'
-
-
-def _tags(request: web.Request, header: str) -> list[str]:
-    return [tag.strip().removeprefix("W/") for tag in request.headers.get(header, "").split(",") if tag.strip()]
-
-
-def _check_tags(request: web.Request, current: Server | None) -> None:
-    """Raises ApiError 412 where the server is not what the client thinks. Source: RFC 9110, 13.1."""
-    wanted, unwanted = _tags(request, "If-Match"), _tags(request, "If-None-Match")
-    tag = None if current is None else _etag(current)
-    if wanted and (tag is None or (tag not in wanted and "*" not in wanted)):
-        raise ApiError(412, "precondition_failed", "the server has changed since; read it again")
-    if unwanted and tag is not None and (tag in unwanted or "*" in unwanted):
-        raise ApiError(412, "precondition_failed", "there is such a server already")
-
-
-def _merged(tree: dict[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
-    """RFC 7396: null takes a field out, objects are merged, anything else replaces."""
-    merged = {name: value for name, value in tree.items() if patch.get(name, "") is not None}
-    for name, value in patch.items():
-        if isinstance(value, dict):
-            before = merged.get(name)
-            merged[name] = _merged(before if isinstance(before, dict) else {}, value)
-        elif value is not None:
-            merged[name] = value
-    return merged
+def _tag(server: Server) -> str:
+    return etag(orjson.dumps(written(server)))
 
 
 def _after(request: web.Request, servers: Sequence[Server]) -> int:

@@ -83,6 +83,10 @@ async def test_patch_merges_and_null_takes_away() -> None:
         assert gone["thresholds"] == {} and gone["labels"] == {"team": "shop"}
         await asked(client, "PATCH", WEB_04, 404, json={"notes": "x"})
         await asked(client, "PATCH", "/api/servers/web-01", 400, json={"id": "web-02"})
+        deep = b'{"a":' * 1000 + b"1" + b"}" * 1000
+        refused = await asked(client, "PATCH", "/api/servers/web-01", 400, data=deep)
+        assert refused["error"]["message"] == "the body is nested more than 32 levels deep"
+        await asked(client, "PUT", "/api/servers/web-01", 400, data=b'{"role": "web", "labels": ' + deep + b"}")
 
 
 async def test_post_adds_and_refuses_a_name_that_is_taken() -> None:
