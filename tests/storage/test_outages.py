@@ -15,10 +15,10 @@ from exporter.storage.database import Database
 from exporter.storage.memory import MemoryStore
 from exporter.storage.open import open_store
 from exporter.storage.stats import Limits
-from exporter.storage.store import Append, Log, StoreError
+from exporter.storage.store import Append, Log, Sealing, StoreError
 from tests.servers import Servers, free_port, wait_until
 from tests.storage.conftest import Open
-from tests.storage.fleet import START_MS, Fleet, everything
+from tests.storage.fleet import START_MS, STEP_MS, Fleet, everything
 
 
 def _kept_elsewhere(url: str) -> dict[tuple[tuple[str, str], ...], dict[int, int]]:
@@ -289,3 +289,43 @@ def test_what_was_sealed_lately_still_answers_while_the_store_is_away() -> None:
     wait_until(lambda: database.stats().store_away, "the outage to be noticed")
     assert everything(database) == fleet.said
     database.close(0)
+
+
+def test_a_redis_that_is_made_a_replica_is_waited_for(
+    servers: Servers, opened: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    import redis
+
+    server, other = servers.redis(), servers.redis()
+    database, fleet = opened(server.url), Fleet()
+    fleet.run(database, 90)
+    assert database.flush()
+    admin = redis.Redis.from_url(server.url)
+    admin.replicaof("127.0.0.1", other.port)
+    fleet.run(database, 40)
+    wait_until(lambda: database.stats().store_away, "the demotion to be noticed")
+    assert everything(database) == fleet.said
+    admin.replicaof("NO", "ONE")
+    assert database.flush()
+    assert _kept_elsewhere(server.url) == fleet.said
+    assert len(_lines(caplog, "is away")) == len(_lines(caplog, "is back")) == 1
+
+
+def test_tiers_are_made_after_all_when_the_store_fails_in_between() -> None:
+    failures = ["first block of minutes", "and again", "first of five minutes"]
+
+    class Failing(MemoryStore):
+        def seal(self, sealing: Sealing) -> None:
+            if failures and any(key.tier_ms for key in sealing.blocks):
+                raise StoreError(failures.pop())
+            super().seal(sealing)
+
+    database, fleet = Database(Failing(), interval_ms=600_000, first_retry_s=0.01), Fleet()
+    for _ in range(10 * 144):
+        fleet.run(database, 1)
+        fleet.t_ms += 600_000 - STEP_MS
+    assert database.settle()
+    assert not failures
+    assert {each.tier for each in database.kept()} == {"raw", "1m", "5m"}
+    assert everything(database) == fleet.said
+    database.close()
