@@ -6,7 +6,7 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import alerting, compression, dashboard, peers, queries, serving, simulation, stream
+from benchmarks import alerting, compression, dashboard, peers, queries, scale, serving, simulation, stream
 from benchmarks.figure import Figure, table
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -16,6 +16,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "simulation": simulation.figures,
     "compression": compression.figures,
     "peers": peers.figures,
+    "scale": scale.figures,
     "alerting": alerting.figures,
     "queries": queries.figures,
     "queries-10k": queries.figures_of_many,
