@@ -23,7 +23,7 @@ from exporter.web.exposition import Exposition, Format
 T = TypeVar("T")
 
 SERVERS = 20_000
-TICKS = 12
+TICKS = 24  # a block of five minutes of the simulation begins in them
 SETTLING = 3  # the first ones make what all others use
 TICK_MS = 15_000
 START_MS = 1_750_000_000_000 // TICK_MS * TICK_MS
