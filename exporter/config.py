@@ -81,7 +81,7 @@ class Inventory(Section, frozen=True):
     url: Annotated[str, Meta(description="sqlite:///PATH or postgresql://…")] = "sqlite:///data/inventory.db"
 
     def __post_init__(self) -> None:
-        known_scheme(self.url, "sqlite:///", "postgresql://")
+        known_scheme(self.url, "sqlite:///", "postgresql://", "postgres://")
 
 
 class Fleet(Section, frozen=True):

@@ -131,6 +131,24 @@ def test_a_fleet_of_thousands_is_written_in_batches_of_a_hundred(url: str) -> No
     inventory.close()
 
 
+def test_a_large_fleet_shares_what_it_has_in_common_and_is_not_read_anew(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/inventory.db"
+    Inventory.open(url).add(some_servers(20_000), 0)
+    inventory = Inventory.open(url)
+    kept = inventory.kept()
+    assert len(kept) == 20_000
+    first, *_, last = inventory.servers()
+    assert first.services is last.services and first.labels is last.labels and first.maintenance is last.maintenance
+    put(inventory, replace(first, notes="changed"))
+    other = Inventory.open(url)
+    remove(other, last.name)
+    assert inventory.refresh() is True
+    now = inventory.kept()
+    assert sum(now[name] is each for name, each in kept.items()) == 19_998
+    inventory.close()
+    other.close()
+
+
 def test_what_is_known_is_not_added_again_neither_is_what_was_removed(url: str) -> None:
     inventory = Inventory.open(url)
     inventory.add(some_servers(3), 0)
