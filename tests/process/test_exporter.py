@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import urllib.error
 from collections.abc import Callable
 from pathlib import Path
 
@@ -144,6 +145,7 @@ def test_it_ticks_while_redis_is_away_and_keeps_what_it_made(servers: Servers) -
         (["--inventory.url", "sqlite:////proc/nowhere/x.db"], "inventory.url: "),
         (["--web.config.file", "/nowhere/web.yml"], "web.config.file: /nowhere/web.yml: "),
         (["--fleet.servers", "0"], "--fleet.servers: '0': "),
+        (["--query.timeout", "0s"], "--query.timeout: timeout '0s': must be longer than 0"),
     ],
 )
 def test_what_it_cannot_start_with_is_one_line_and_exit_code_2(
@@ -156,6 +158,19 @@ def test_what_it_cannot_start_with_is_one_line_and_exit_code_2(
     assert ran.returncode == 2
     (line,) = ran.stderr.splitlines()
     assert line.startswith(f"openmanager-exporter: {message.replace('{taken}', taken)}")
+
+
+def test_the_limits_of_queries_are_settings(servers: Servers) -> None:
+    house = House(servers, "memory:")
+    house.exporter("--query.max-samples", "30", "--query.lookback-delta", "1ms", "--query.cache-mb", "0")
+    api = f"{house.exporter_url}/api/prometheus/api/v1"
+    with pytest.raises(urllib.error.HTTPError, match="422"):
+        fetch(f"{api}/query_range?query=vector(1)&start=0&end=100&step=1")
+    for _ in range(2):
+        assert fetch(f"{api}/query_range?query=vector(1)&start=0&end=10&step=1")["data"]["result"]
+    assert fetch(f"{api}/query?query=openmanager_server_info")["data"]["result"] == []
+    assert telemetry(house, "query_cache_bytes") == 0
+    assert telemetry(house, "query_cache_hits_total") == 0
 
 
 def test_a_redis_that_is_not_there_is_waited_for(servers: Servers) -> None:
