@@ -51,45 +51,46 @@ async def test_promtool_asks_for_everything_it_can() -> None:
         assert said.split() == ["api-01", "db-01", "web-01"]
 
 
+async def vmalert(servers: Servers, client: Client, rules: str) -> str:
+    """A vmalert that evaluates these rule files over the site; its URL."""
+    port = free_port()
+    command = [
+        binary("vmalert", "vmalert-prod"),
+        f"-rule={rules}",
+        f"-datasource.url=http://{client.host}:{client.port}/api/prometheus",
+        f"-notifier.url=http://127.0.0.1:{free_port()}",
+        f"-httpListenAddr=127.0.0.1:{port}",
+        "-evaluationInterval=1s",
+    ]
+    url = f"http://127.0.0.1:{port}"
+    await asyncio.to_thread(servers.start, command, port, lambda: answers(f"{url}/health"))
+    return url
+
+
+def told(url: str) -> Any:
+    """The data of an answer."""
+    with urllib.request.urlopen(url, timeout=5) as response:
+        return json.load(response)["data"]
+
+
 async def test_vmalert_evaluates_rules_over_it(servers: Servers, tmp_path: Path) -> None:
     rules = tmp_path / "rules.yml"
     rules.write_text(f"groups: [{{name: g, interval: 1s, rules: [{{alert: Busy, expr: '{CPU} > 30'}}]}}]\n")
     async with site(later_ms=round(time.time() * 1000) - NOW * 1000, now=time.time) as client:
-        port = free_port()
-        command = [
-            binary("vmalert", "vmalert-prod"),
-            f"-rule={rules}",
-            f"-datasource.url=http://{client.host}:{client.port}/api/prometheus",
-            f"-notifier.url=http://127.0.0.1:{free_port()}",
-            f"-httpListenAddr=127.0.0.1:{port}",
-        ]
-        url = f"http://127.0.0.1:{port}"
-        await asyncio.to_thread(servers.start, command, port, lambda: answers(f"{url}/health"))
+        url = await vmalert(servers, client, str(rules))
 
         def firing() -> int:
-            with urllib.request.urlopen(f"{url}/api/v1/alerts", timeout=5) as response:
-                return len(json.load(response)["data"]["alerts"] or ())
+            return len(told(f"{url}/api/v1/alerts")["alerts"] or ())
 
         await asyncio.to_thread(wait_until, lambda: firing() == 6, "an alert for each core")
 
 
 async def test_vmalert_evaluates_the_shipped_rules_over_it(servers: Servers) -> None:
     async with site(later_ms=round(time.time() * 1000) - NOW * 1000, now=time.time) as client:
-        port = free_port()
-        command = [
-            binary("vmalert", "vmalert-prod"),
-            f"-rule={SHIPPED_RULES}/*.yml",
-            f"-datasource.url=http://{client.host}:{client.port}/api/prometheus",
-            f"-notifier.url=http://127.0.0.1:{free_port()}",
-            f"-httpListenAddr=127.0.0.1:{port}",
-            "-evaluationInterval=1s",
-        ]
-        url = f"http://127.0.0.1:{port}"
-        await asyncio.to_thread(servers.start, command, port, lambda: answers(f"{url}/health"))
+        url = await vmalert(servers, client, f"{SHIPPED_RULES}/*.yml")
 
         def unevaluated() -> list[str]:
-            with urllib.request.urlopen(f"{url}/api/v1/rules", timeout=5) as response:
-                rules = [rule for group in json.load(response)["data"]["groups"] for rule in group["rules"]]
+            rules = [rule for group in told(f"{url}/api/v1/rules")["groups"] for rule in group["rules"]]
             assert rules
             assert not [rule["lastError"] for rule in rules if rule.get("lastError")]
             return [rule["name"] for rule in rules if rule["lastEvaluation"].startswith("0001")]
