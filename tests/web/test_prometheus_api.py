@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+import numpy as np
 import orjson
 import pytest
+from aiohttp import ClientPayloadError
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.model import format_value
+from exporter.promql.answer import Answer, Matrix, SampleStatistics
 from exporter.promql.cancellation import Cancellation
 from exporter.promql.engine import Engine
 from exporter.promql.question import RangeQuery
@@ -244,6 +247,25 @@ async def test_who_leaves_in_the_middle_of_an_answer_harms_nobody() -> None:
                 assert (await response.content.readexactly(20)).startswith(b'{"status":"success"')
                 response.close()
         assert (await asked(client, "/query", query="1", time="4"))["data"]["result"] == [4, "1"]
+
+
+class Torn(Engine):
+    """Answers that cannot be written to their end."""
+
+    def range(self, asked: RangeQuery, cancellation: Cancellation | None = None) -> Answer:
+        t_ms = np.arange(asked.start_ms, asked.end_ms + 1, asked.step_ms)
+        nobody: Any = None  # a series without labels' names and values
+        labels = [*[(("row", str(row)),) for row in range(12)], nobody]
+        return Answer(Matrix(labels, t_ms, np.ones((13, len(t_ms)))), (), (), SampleStatistics(0, 0, t_ms))
+
+
+async def test_an_answer_that_cannot_be_finished_does_not_look_finished() -> None:
+    async with site(engine=Torn(Kept())) as client:
+        asked_for = {**EVERY_SECOND, "stats": "all"}  # past the cache
+        async with client.get(f"{API}/query_range", params=asked_for) as response:
+            assert response.status == 200
+            with pytest.raises(ClientPayloadError):
+                await response.read()
 
 
 async def test_labels_values_series_and_metadata() -> None:
