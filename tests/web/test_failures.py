@@ -10,16 +10,26 @@ import pytest
 from exporter.access import Access
 from exporter.failures import SimulatedFailures
 from exporter.inventory.database import InventoryUnavailable
+from exporter.model import Server
 from exporter.simulation.fleet import make_fleet, shipped_roles
 from exporter.simulation.incidents import IncidentLog
 from exporter.simulation.scenarios import shipped_scenarios
 from tests.web.fleet import T0_MS
-from tests.web.site import Client, site
+from tests.web.site import Book, Client, site
 
 NOW_S = T0_MS / 1000 + 45.0
 NEXT_S = T0_MS / 1000 + 60.0
 SECRET = "a-token-that-nobody-guesses"
-SERVERS = [{"id": server.name} for server in make_fleet(20)]
+
+
+class Everyone(Book):
+    """The whole simulated fleet."""
+
+    def servers(self) -> Mapping[str, Server]:
+        return {server.name: server for server in make_fleet(20)}
+
+
+REGISTER = Everyone()
 
 
 class Clock:
@@ -55,7 +65,7 @@ async def got(client: Client, path: str) -> Any:
 
 
 async def test_without_targets_or_a_duration_it_happens_as_its_scenario_says() -> None:
-    async with site(failures=a_fleet(), inventory=lambda: SERVERS) as client:
+    async with site(failures=a_fleet(), register=REGISTER) as client:
         made = await asked(client, 201, type="database-disk-cascade")
         assert (made["start"], made["duration"], made["root"]["server"][:3]) == (NEXT_S, "11m", "db-")
         listing = await got(client, "/api/scenarios")
@@ -66,7 +76,7 @@ async def test_without_targets_or_a_duration_it_happens_as_its_scenario_says() -
 
 async def test_with_a_ttl_it_lasts_until_it_is_cleared_or_nobody_asks_any_more() -> None:
     clock = Clock()
-    async with site(failures=a_fleet(clock=clock), inventory=lambda: SERVERS) as client:
+    async with site(failures=a_fleet(clock=clock), register=REGISTER) as client:
         wish = {"type": "cpu-saturation", "targets": ["web-01"], "ttl": "5m", "id": "mine"}
         assert (await asked(client, 201, **wish))["end"] == NEXT_S + 300
         clock.now += 240
@@ -90,7 +100,7 @@ async def test_with_a_ttl_it_lasts_until_it_is_cleared_or_nobody_asks_any_more()
 async def test_what_cannot_be_injected_is_said_and_changes_nothing(
     body: dict[str, Any], status: int, message: str
 ) -> None:
-    async with site(failures=a_fleet(), inventory=lambda: SERVERS) as client:
+    async with site(failures=a_fleet(), register=REGISTER) as client:
         await asked(client, 201, type="ddos", id="taken")
         before = await got(client, "/api/scenarios")
         refused = await asked(client, status, **{"type": "cpu-saturation", "targets": ["web-01"], **body})
@@ -99,7 +109,7 @@ async def test_what_cannot_be_injected_is_said_and_changes_nothing(
 
 
 async def test_what_cannot_be_kept_is_503_and_does_not_happen() -> None:
-    async with site(failures=a_fleet(Away()), inventory=lambda: SERVERS) as client:
+    async with site(failures=a_fleet(Away()), register=REGISTER) as client:
         refused = await asked(client, 503, type="ddos")
         assert refused["error"]["message"].startswith("nothing was changed: inventory postgresql://…")
         assert (await got(client, "/api/scenarios"))["active"] == []
@@ -107,7 +117,7 @@ async def test_what_cannot_be_kept_is_503_and_does_not_happen() -> None:
 
 
 async def test_the_truth_comes_as_lines_too() -> None:
-    async with site(failures=a_fleet(), inventory=lambda: SERVERS) as client:
+    async with site(failures=a_fleet(), register=REGISTER) as client:
         made = [await asked(client, 201, type=name) for name in ("ddos", "slow-disk")]
         window = f"start={NOW_S}&end={NOW_S + 900}"
         assert sorted(of["id"] for of in (await got(client, f"/api/truth?{window}"))["incidents"]) == sorted(
@@ -124,7 +134,7 @@ async def test_the_truth_comes_as_lines_too() -> None:
 async def test_the_audit_log_says_who_did_what_when_and_never_a_secret() -> None:
     access = Access(tokens={"deploy": SECRET})
     sent = {"Authorization": f"Bearer {SECRET}"}
-    async with site(failures=a_fleet(), inventory=lambda: SERVERS, access=access) as client:
+    async with site(failures=a_fleet(), register=REGISTER, access=access) as client:
         body = {"type": "ddos", "id": "mine"}
         async with client.post("/api/scenarios", json=body, headers={"Authorization": "Bearer wrong"}) as response:
             assert response.status == 401
