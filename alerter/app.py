@@ -21,10 +21,12 @@ from alerter.secrets import Secrets
 from alerter.state.state import StoreError
 from alerter.web import alertmanager_api, web
 from alerter.wiring import StartError
+from exporter import heap
 from exporter.common_settings import host_and_port
 
 log = logging.getLogger(__name__)
 _STOP_S = 18.0
+_TRIM_S = 60.0
 
 
 class App:
@@ -95,7 +97,7 @@ class App:
         return [asyncio.create_task(renew())]
 
     def _tasks(self) -> list[asyncio.Task[None]]:
-        loops: list[Coroutine[Any, Any, None]] = [self.parts.saving.run()]
+        loops: list[Coroutine[Any, Any, None]] = [self.parts.saving.run(), self._trimming()]
         loops += [delivery.run() for delivery in self.parts.deliveries]
         loops.append(self.parts.watch.run())
         if self.parts.maintenance is not None:
@@ -105,6 +107,12 @@ class App:
         loops += [series.run(self.parts.datasource.query) for series in self.parts.wired.series]
         loops += [alertmanager.run() for alertmanager in self.parts.wired.alertmanagers]
         return [asyncio.create_task(loop) for loop in loops]
+
+    async def _trimming(self) -> None:
+        """What a storm of alerts needed for a moment goes back to the system."""
+        while True:
+            await self.parts.world.sleep(_TRIM_S)
+            await asyncio.to_thread(heap.trim)
 
     async def _until_stopped(self, stop: asyncio.Event, tasks: Sequence[asyncio.Task[None]]) -> None:
         await stop.wait()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from alerter.config import Config
-from exporter import logs, settings
+from exporter import heap, logs, settings
 from exporter.settings import SettingsError
 
 GOOD, FAILED, UNUSABLE = 0, 1, 2
@@ -44,11 +44,10 @@ def complain(message: str) -> int:
 
 def _run(_: argparse.Namespace, config: Config, environ: Mapping[str, str]) -> int:
     from alerter.app import App
-    from alerter.memory import share_one_arena
     from alerter.secrets import read_secrets
     from alerter.wiring import StartError
 
-    share_one_arena()
+    heap.share()
 
     secrets = read_secrets(environ, config)
     logs.configure(config.log.level, config.log.format, (*secrets.all, *config.passwords()))
