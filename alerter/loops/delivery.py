@@ -54,6 +54,11 @@ def common(sets: Sequence[Labels]) -> Labels:
     return tuple(pair for pair in sets[0] if pair in shared)
 
 
+def accepted_before(tellings: Sequence[Telling], err: DeliveryError) -> list[Telling]:
+    """Those of which everything was accepted before the error."""
+    return [each for each in tellings if err.accepted.issuperset(alert.labels for alert in each.message.alerts)]
+
+
 class Delivery:
     """Tells one receiver what it is owed."""
 
@@ -177,10 +182,9 @@ class Delivery:
         try:
             await self._send(notification, tellings)
         except DeliveryError as err:
-            told = [each for each in tellings if err.accepted.issuperset(alert.labels for alert in each.message.alerts)]
-            if told:
-                self._record(told)
-                self.stats.sent += len(told)
+            told = accepted_before(tellings, err)
+            self._record(told)
+            self.stats.sent += len(told)
             return await self._refused([each for each in tellings if each not in told], err)
         except Exception as err:
             log.exception("receiver failed receiver=%s", self.receiver.name)
@@ -217,9 +221,12 @@ class Delivery:
         try:
             await asyncio.shield(sending)
         except asyncio.CancelledError:
-            with contextlib.suppress(TimeoutError, DeliveryError):
-                await asyncio.wait_for(sending, _LAST_SEND_GRACE_S)
-                self._record(tellings)
+            with contextlib.suppress(TimeoutError):
+                try:
+                    await asyncio.wait_for(sending, _LAST_SEND_GRACE_S)
+                    self._record(tellings)
+                except DeliveryError as err:
+                    self._record(accepted_before(tellings, err))
             raise
         self._record(tellings)
         await asyncio.to_thread(self._store.flush)
@@ -235,6 +242,8 @@ class Delivery:
         await asyncio.to_thread(self._store.flush)
 
     def _record(self, tellings: Sequence[Telling]) -> None:
+        if not tellings:
+            return
         now = self._now()
         for telling in tellings:
             labels = telling.view.labels
