@@ -125,7 +125,7 @@ class SimulatedFleet:
 
         A restart begins with the next tick and is seen in the one after it: what is rebuilt is new from then on.
         """
-        start_ms = max(self._next_ms() + later * self._interval_ms, *self._coming, 0)
+        start_ms = max(self._next_ms() + later * self._interval_ms, *list(self._coming), 0)
         self._coming[start_ms] = (tuple(self._members.now().values()), self._members.past())
 
     def _restart(self, name: str) -> None:

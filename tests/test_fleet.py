@@ -166,6 +166,8 @@ def test_the_number_of_servers_adds_and_hides_those_that_nobody_has_touched(tmp_
         assert names(source) == [name for name in made if name != made[3]]
     with opened(tmp_path, clock, servers=5) as source:
         assert names(source) == [name for name in made[:5] if name != made[3]] + [made[8]]
+        put(source, made[6])  # as it is, but asked for
+        assert names(source) == [name for name in made[:5] if name != made[3]] + [made[6], made[8]]
 
 
 def test_a_role_that_is_not_known_and_an_empty_fleet_are_refused(tmp_path: Path) -> None:

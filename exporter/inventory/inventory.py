@@ -137,7 +137,9 @@ class Inventory:
                 before = from_server_row(row[0]) if row else None
                 current = before.server if before is not None and not before.removed else None
                 wanted = decide(current)
-                kept = before if wanted == current else self._written(transaction, before, wanted, now_ms)
+                # who writes a made server as it is makes it his own
+                same = wanted == current and not (before is not None and before.made)
+                kept = before if same else self._written(transaction, before, wanted, now_ms)
             if kept is not None and kept != self._kept.get(name):
                 self._hold({**self._kept, name: kept})
             return wanted
