@@ -15,6 +15,7 @@ from exporter.analysis.servers import Reading
 
 ODD = 0.5  # the score from which a measure may be odd
 _SURE = 0.97  # the score from which one tick is enough
+_KNOWN = 240  # samples: before, only a sure score counts
 _BACK = 2  # ticks inside the range end it
 _CREEPS_S = 1200.0  # an alarm is remembered so long for a value that comes to matter only later
 _USUAL_S = 7200.0  # so long, and it is the new usual
@@ -56,6 +57,7 @@ class _Series:
     score: float = 0.0
     value: float = 0.0
     seen_s: float = 0.0
+    seen: int = 0  # samples
     alarm: float = 0.0  # the score at `alarm_s`, when the detector last spoke up
     alarm_s: float | None = None
     since: float | None = None
@@ -65,8 +67,8 @@ class _Series:
 
     def update(self, t_s: float, value: float) -> None:
         score = self.detector.update(t_s, value)
-        self.value, self.seen_s = value, t_s
-        if score >= ODD and (self.since is None and self.alarm_s is None):
+        self.value, self.seen_s, self.seen = value, t_s, self.seen + 1
+        if self.since is None and self.alarm_s is None and score >= (ODD if self.seen > _KNOWN else _SURE):
             self.alarm_s, self.range, self.alarm = t_s, self.detector.expected, score
         if self.since is None:
             self.score = score
