@@ -6,7 +6,18 @@ import argparse
 import sys
 from collections.abc import Callable, Iterator
 
-from benchmarks import alerting, compression, dashboard, peers, queries, scale, serving, simulation, stream
+from benchmarks import (
+    alerting,
+    analysis,
+    compression,
+    dashboard,
+    peers,
+    queries,
+    scale,
+    serving,
+    simulation,
+    stream,
+)
 from benchmarks.figure import Figure, table
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -18,15 +29,24 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "peers": peers.figures,
     "scale": scale.figures,
     "alerting": alerting.figures,
+    "analysis": analysis.figures,
+    "analysis-short": analysis.figures_short,
     "queries": queries.figures,
     "queries-10k": queries.figures_of_many,
 }
 
+_ONLY_IF_NAMED = ("analysis",)  # half an hour
+
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="benchmarks", description="Measure, and print goals beside.")
-    parser.add_argument("names", nargs="*", metavar="NAME", help=f"which: {', '.join(BENCHMARKS)} (default: all)")
-    names = parser.parse_args().names or list(BENCHMARKS)
+    parser.add_argument(
+        "names",
+        nargs="*",
+        metavar="NAME",
+        help=f"which: {', '.join(BENCHMARKS)} (default: all but {', '.join(_ONLY_IF_NAMED)})",
+    )
+    names = parser.parse_args().names or [name for name in BENCHMARKS if name not in _ONLY_IF_NAMED]
     if unknown := [name for name in names if name not in BENCHMARKS]:
         parser.error(f"unknown benchmark {unknown[0]!r}; there is {', '.join(BENCHMARKS)}")
     reached = True

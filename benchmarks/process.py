@@ -37,14 +37,21 @@ class Exporter:
 
     def get(self, path: str) -> bytes:
         """The body of a GET. Raises RuntimeError if the status is not 200."""
+        status, body = self._answer(path)
+        if status != http.client.OK:
+            raise RuntimeError(f"GET {path}: {status}")
+        return body
+
+    def status(self, path: str) -> int:
+        """The status of a GET."""
+        return self._answer(path)[0]
+
+    def _answer(self, path: str) -> tuple[int, bytes]:
         connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
         try:
             connection.request("GET", path)
             response = connection.getresponse()
-            body = response.read()
-            if response.status != http.client.OK:
-                raise RuntimeError(f"GET {path}: {response.status}")
-            return body
+            return response.status, response.read()
         finally:
             connection.close()
 

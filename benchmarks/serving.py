@@ -36,7 +36,7 @@ def _started(folder: Path) -> float:
 
 def _scraped(running: Exporter) -> Iterator[Figure]:
     for encoding in ("identity", "gzip"):
-        times = asyncio.run(_scrapes(running.port, encoding))
+        times = asyncio.run(scrapes(running.port, METRICS, encoding))
         name = f"/metrics, {CONNECTIONS} connections, {encoding}"
         yield Figure(f"{name}: median", statistics.median(times) * 1e3, "ms")
         yield Figure(f"{name}: p99", percentile(times, 99) * 1e3, "ms", 5.0)
@@ -53,15 +53,15 @@ def _at_rest(running: Exporter) -> Iterator[Figure]:
     yield Figure("resident memory, 20 servers, after these scrapes", running.resident_mb(), "MB", 80.0)
 
 
-async def _scrapes(port: int, encoding: str) -> list[float]:
-    """Seconds of each scrape, all connections together, kept alive."""
-    runs = await asyncio.gather(*(_connection(port, encoding) for _ in range(CONNECTIONS)))
+async def scrapes(port: int, path: str, encoding: str) -> list[float]:
+    """Seconds of each GET of a path, all connections together, kept alive."""
+    runs = await asyncio.gather(*(_connection(port, path, encoding) for _ in range(CONNECTIONS)))
     return [seconds for run in runs for seconds in run]
 
 
-async def _connection(port: int, encoding: str) -> list[float]:
+async def _connection(port: int, path: str, encoding: str) -> list[float]:
     reader, writer = await asyncio.open_connection("127.0.0.1", port, limit=1 << 22)
-    request = f"GET {METRICS} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\r\n".encode()
+    request = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nAccept-Encoding: {encoding}\r\n\r\n".encode()
     times = []
     for _ in range(SCRAPES_PER_CONNECTION):
         started = time.perf_counter()

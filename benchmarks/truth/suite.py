@@ -68,6 +68,7 @@ class Plan:
     scenarios: tuple[str, ...] = SCENARIOS
     severities: tuple[float, ...] = SEVERITIES
     quiet_days: float = 7.0
+    warm_up_hours: float = 24.0
 
 
 def run(seeds: Sequence[int], plan: Plan, workers: int = 2) -> Iterator[tuple[list[Outcome], Quiet]]:
@@ -77,7 +78,7 @@ def run(seeds: Sequence[int], plan: Plan, workers: int = 2) -> Iterator[tuple[li
 
 
 def _of_seed(seed: int, plan: Plan) -> tuple[list[Outcome], Quiet]:
-    world = World(seed)
+    world = World(seed, round(plan.warm_up_hours * 3_600_000))
     outcomes = [_one(world.copy(), scenario, severity) for scenario in plan.scenarios for severity in plan.severities]
     return outcomes, _quiet(world, plan.quiet_days)
 

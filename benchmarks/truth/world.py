@@ -27,7 +27,7 @@ class World:
     Each seed begins on another day of the week and at another hour.
     """
 
-    def __init__(self, seed: int, warm_up_ms: int = _DAY_MS) -> None:
+    def __init__(self, seed: int, warm_up_ms: int) -> None:
         self.seed = seed
         self.roles = shipped_roles()
         self.fleet = make_fleet(SERVERS, seed=seed, environment="test", roles=self.roles)

@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from exporter.analysis import report
 from exporter.analysis.anomalies import Anomaly, Watch
 from exporter.analysis.facts import Facts
-from exporter.analysis.forecast import Filling
+from exporter.analysis.forecast import DISK_S, MEMORY_S, Filling
 from exporter.analysis.graph import Graph
 from exporter.analysis.incidents import Incident, Incidents
 from exporter.analysis.samples import Columns
 from exporter.analysis.servers import DISK, MEMORY
-from exporter.analysis.status import Fleet, Health, ServerStatus
+from exporter.analysis.status import Fleet, Health
 from exporter.model import Column, Snapshot
 
 Report = Mapping[str, object]
@@ -40,9 +40,10 @@ class Analyst:
         self._watch = Watch()
         self._facts = Facts()
         self._incidents = Incidents(Graph(depends))
-        self._filling = {MEMORY: Filling(), DISK: Filling()}
+        self._filling = {MEMORY: Filling(MEMORY_S), DISK: Filling(DISK_S)}
         self._seen_ms: int | None = None
         self._odd: tuple[Anomaly, ...] = ()
+        self._health: Mapping[str, int] = {}
         self._report: Report | None = None
         self._made = Columns()
         self._columns: tuple[Column, ...] = ()
@@ -75,10 +76,10 @@ class Analyst:
         for column in snapshot.columns:
             if filling := self._filling.get(column.index.metric):
                 filling.observe(t_s, column.index, column.values)
-        scores = self._watch.scores()
+        self._health = health_scores(fleet, self._odd)
         self._columns = self._made.of(
-            scores,
-            {status.reading.id: health_score(status, self._odd) for status in fleet.servers},
+            self._watch.scores(),
+            self._health,
             [(incident.root.server, incident.root.metric) for incident in self._incidents.open()],
         )
 
@@ -90,7 +91,7 @@ class Analyst:
             snapshot.t_ms / 1000,
             fleet,
             self._odd,
-            {status.reading.id: health_score(status, self._odd) for status in fleet.servers},
+            self._health,
             self._incidents,
             sorted(forecasts, key=lambda forecast: forecast.seconds_to_full),
             (len(self._watch), self._watch.unwatched),
@@ -107,11 +108,20 @@ def _once(anomalies: Sequence[Anomaly]) -> tuple[Anomaly, ...]:
 
 
 _WELL = {Health.HEALTHY: 100, Health.WARNING: 70, Health.CRITICAL: 30, Health.DOWN: 0}
-_COSTS = 25  # of a hundred: the oddest measure; further ones less and less
+_COSTS = 0.25  # the oddest measure; further ones less and less
 
 
-def health_score(status: ServerStatus, odd: Sequence[Anomaly]) -> int:
-    """How well a server is, 0 (down) to 100: its state, less what is odd about it."""
-    scores = sorted((anomaly.score for anomaly in odd if anomaly.server == status.reading.id), reverse=True)
-    cost: float = sum(_COSTS * score / 2**place for place, score in enumerate(scores))
-    return round(_WELL[status.health] * (1 - cost / 100))
+def health_scores(fleet: Fleet, odd: Sequence[Anomaly]) -> Mapping[str, int]:
+    """How well each server is, 0 (down) to 100: its state, less what is odd about it."""
+    scores: dict[str, list[float]] = {}
+    for anomaly in odd:
+        scores.setdefault(anomaly.server, []).append(anomaly.score)
+    return {
+        status.reading.id: round(_WELL[status.health] * (1 - _cost(scores.get(status.reading.id, ()))))
+        for status in fleet.servers
+    }
+
+
+def _cost(scores: Sequence[float]) -> float:
+    ordered = sorted(scores, reverse=True)
+    return sum(_COSTS * score * 0.5**place for place, score in enumerate(ordered))

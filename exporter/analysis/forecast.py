@@ -13,8 +13,8 @@ from exporter.model import SeriesIndex
 if TYPE_CHECKING:
     from exporter.model import Samples
 
-HORIZON_S = 7 * 86_400
-_EVERY_S, _KEPT, _LEAST = 60.0, 240, 15  # four hours of minutes; a quarter of an hour to say anything
+DISK_S, MEMORY_S = 7 * 86_400.0, 6 * 3600.0  # how far ahead is worth saying: memory goes up and down with the day
+_EVERY_S, _KEPT, _LEAST = 120.0, 120, 8  # four hours; a quarter of an hour to say anything
 _FIT = 0.8  # how much of the movement the line has to explain
 
 
@@ -32,30 +32,44 @@ class Forecast:
 
 
 class Filling:
-    """Remembers a percentage per series, one value a minute for four hours; starts again when the series change."""
+    """Remembers a percentage per series for four hours. What is full later than `horizon_s` is not said."""
 
-    def __init__(self) -> None:
+    def __init__(self, horizon_s: float) -> None:
+        self._horizon_s = horizon_s
         self._index: SeriesIndex | None = None
         self._kept: deque[tuple[float, Samples]] = deque(maxlen=_KEPT)
 
     def observe(self, t_s: float, index: SeriesIndex, values: Samples) -> None:
         """One tick. values: shape (len(index.rows),)."""
-        if index is not self._index:
-            self._index = index
+        if self._kept and t_s < self._kept[-1][0]:  # the clock was set back
             self._kept.clear()
+        if index is not self._index:
+            self._follow(index)
         if not self._kept or t_s - self._kept[-1][0] >= _EVERY_S:
             self._kept.append((t_s, values))
 
+    def _follow(self, index: SeriesIndex) -> None:
+        """Series came or went: what is known of those that stayed is kept, NaN stands for the rest."""
+        if self._index is not None and self._kept:
+            places = {row: i for i, row in enumerate(self._index.rows)}
+            at = np.array([places.get(row, -1) for row in index.rows], dtype=np.intp)
+            self._kept = deque(
+                ((t_s, np.where(at >= 0, values[at], np.nan)) for t_s, values in self._kept), maxlen=_KEPT
+            )
+        self._index = index
+
     def forecasts(self) -> list[Forecast]:
-        """Those that will be full within a week, the soonest first."""
+        """Those that will be full within the horizon, the soonest first."""
         if self._index is None or len(self._kept) < _LEAST:
             return []
         t_s = np.array([t for t, _ in self._kept])
         values = np.stack([row for _, row in self._kept], axis=1)
         slope, level, fit = line(t_s - t_s[-1], values)
+        known = (~np.isnan(values)).sum(axis=1) >= _LEAST
         with np.errstate(divide="ignore", invalid="ignore"):
             left_s = (100 - level) / slope
-        due = np.flatnonzero((slope > 0) & (left_s > 0) & (left_s < HORIZON_S) & (fit >= _FIT))
+        soon = known & (slope > 0) & (left_s > 0) & (left_s < self._horizon_s)
+        due = np.flatnonzero(soon & (fit >= _FIT) & ~np.isnan(values[:, -1]))
         found = [self._forecast(i, slope, left_s, fit, values) for i in due.tolist()]
         return sorted(found, key=lambda forecast: forecast.seconds_to_full)
 
@@ -74,15 +88,16 @@ class Filling:
 
 
 def line(t_s: Samples, values: Samples) -> tuple[Samples, Samples, Samples]:
-    """Least squares for each row. t_s: shape (m,). values: shape (n, m).
+    """Least squares for each row, by those of its values that are numbers. t_s: shape (m,). values: shape (n, m).
 
     Returns slope per second, value at t = 0 and R², each of shape (n,); R² is 0 for a row that does not move.
     """
-    centred = t_s - t_s.mean()
-    mean = values.mean(axis=1)
-    off = values - mean[:, None]
-    slope = off @ centred / (centred @ centred)
-    total = (off**2).sum(axis=1)
-    explained = slope**2 * (centred @ centred)
-    fit = np.divide(explained, total, out=np.zeros_like(total), where=total > 1e-12)
-    return slope, mean - slope * t_s.mean(), fit
+    there = ~np.isnan(values)
+    count = np.maximum(there.sum(axis=1), 1)
+    t_mean, mean = there @ t_s / count, np.where(there, values, 0.0).sum(axis=1) / count
+    t_off = np.where(there, t_s - t_mean[:, None], 0.0)
+    off = np.where(there, values - mean[:, None], 0.0)
+    spread, total = (t_off**2).sum(axis=1), (off**2).sum(axis=1)
+    slope = np.divide((t_off * off).sum(axis=1), spread, out=np.zeros_like(mean), where=spread > 0)
+    fit = np.divide(slope**2 * spread, total, out=np.zeros_like(total), where=total > 1e-12)
+    return slope, mean - slope * t_mean, fit

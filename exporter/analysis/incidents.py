@@ -6,6 +6,7 @@ of servers between which trouble may travel along the service graph, if they bec
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -53,6 +54,34 @@ class Incident:
         return min(0.99, 1 - (1 - 0.7 * self.score) * 0.5 ** (len(self.evidence) - 1))
 
 
+class _Group:
+    """Related anomalies: for each server and each role the last onset, added in the order of time."""
+
+    def __init__(self) -> None:
+        self.anomalies: list[Anomaly] = []
+        self._servers: dict[str, float] = {}
+        self._roles: dict[str, float] = {}
+
+    def takes(self, anomaly: Anomaly, role: str, graph: Graph) -> bool:
+        """Whether an anomaly became odd within minutes of one on its server, or where trouble travels to or from."""
+        if abs(anomaly.since - self._servers.get(anomaly.server, -math.inf)) <= _TOGETHER_S:
+            return True
+        return any(
+            abs(anomaly.since - since) <= _TOGETHER_S and graph.neighbours(role, other)
+            for other, since in self._roles.items()
+        )
+
+    def add(self, anomaly: Anomaly, role: str) -> None:
+        self.anomalies.append(anomaly)
+        self._servers[anomaly.server] = self._roles[role] = anomaly.since
+
+    def absorb(self, other: _Group) -> None:
+        self.anomalies += other.anomalies
+        for mine, more in ((self._servers, other._servers), (self._roles, other._roles)):
+            for name, since in more.items():
+                mine[name] = max(since, mine.get(name, since))
+
+
 class Incidents:
     """Follows incidents from tick to tick."""
 
@@ -75,46 +104,49 @@ class Incidents:
         self._roles = roles
         joining: dict[str, list[Anomaly]] = {}
         alone: list[Anomaly] = []
+        groups = {id: self._group_of(incident) for id, incident in self._open.items()}
+        homes = {server: id for id, incident in self._open.items() for server in incident.servers}
         for anomaly in sorted(anomalies, key=lambda anomaly: anomaly.since):
-            incident = self._incident_of(anomaly)
-            if incident is None:
+            home = homes.get(anomaly.server) or self._near(anomaly, groups)
+            if home is None:
                 alone.append(anomaly)
             else:
-                joining.setdefault(incident.id, []).append(anomaly)
+                joining.setdefault(home, []).append(anomaly)
         for id, odd in joining.items():
             self._open[id] = self._grown(self._open[id], t_s, odd)
         for group in self._groups(alone):
-            if _is_news(t_s, group):
-                self._begin(t_s, group)
+            if _is_news(t_s, group.anomalies):
+                self._begin(t_s, group.anomalies)
         for incident in list(self._open.values()):
             if not 0 <= t_s - incident.last_odd < _QUIET_S:
                 self._close(incident)
 
-    def _incident_of(self, anomaly: Anomaly) -> Incident | None:
-        """The open incident that an anomaly belongs to: that of its measure, of its server, of its neighbourhood."""
-        for incident in self._open.values():
-            if any(known.server == anomaly.server for known in incident.evidence):
-                return incident
-        for incident in self._open.values():
-            if any(self._related(known, anomaly) for known in incident.evidence):
-                return incident
-        return None
+    def _near(self, anomaly: Anomaly, groups: Mapping[str, _Group]) -> str | None:
+        """The open incident in whose neighbourhood, of servers and time, an anomaly is."""
+        role = self._roles.get(anomaly.server, "")
+        return next((id for id, group in groups.items() if group.takes(anomaly, role, self._graph)), None)
 
-    def _related(self, one: Anomaly, other: Anomaly) -> bool:
-        if abs(one.since - other.since) > _TOGETHER_S:
-            return False
-        return one.server == other.server or self._graph.neighbours(
-            self._roles.get(one.server, ""), self._roles.get(other.server, "")
-        )
-
-    def _groups(self, alone: Sequence[Anomaly]) -> list[list[Anomaly]]:
-        """What is related, directly or through others, together."""
-        groups: list[list[Anomaly]] = []
+    def _groups(self, alone: Sequence[Anomaly]) -> list[_Group]:
+        """What is related, directly or through others, together. alone: in the order of time."""
+        groups: list[_Group] = []
         for anomaly in alone:
-            near = [group for group in groups if any(self._related(known, anomaly) for known in group)]
-            merged = [anomaly, *(known for group in near for known in group)]
-            groups = [group for group in groups if group not in near] + [merged]
+            role = self._roles.get(anomaly.server, "")
+            near = [group for group in groups if group.takes(anomaly, role, self._graph)]
+            if not near:
+                near = [_Group()]
+                groups += near
+            first, *rest = near
+            for other in rest:
+                first.absorb(other)
+                groups.remove(other)
+            first.add(anomaly, role)
         return groups
+
+    def _group_of(self, incident: Incident) -> _Group:
+        group = _Group()
+        for anomaly in sorted(incident.evidence, key=lambda anomaly: anomaly.since):
+            group.add(anomaly, self._roles.get(anomaly.server, ""))
+        return group
 
     def _begin(self, t_s: float, odd: Sequence[Anomaly]) -> None:
         evidence = _merged((), odd)

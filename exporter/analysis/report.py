@@ -13,7 +13,7 @@ from exporter.analysis.status import Fleet
 
 LANGUAGES = ("en", "ko")
 _WORDS = set(LANGUAGES)
-_RECENT = 10
+_RECENT, _EVIDENCE = 10, 50
 
 
 def build(
@@ -81,7 +81,8 @@ def incident(found: Incident) -> dict[str, object]:
         "direction": root.direction,
         "root": {"server": root.server, "metric": root.metric},
         "cause": cause,
-        "evidence": [anomaly(odd) for odd in found.evidence],
+        "evidence": [anomaly(odd) for odd in found.evidence[:_EVIDENCE]],
+        "evidence_count": len(found.evidence),
         "recommendation": recommendation,
     }
 

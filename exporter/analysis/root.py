@@ -9,7 +9,7 @@ sooner or later by their noise, so a few ticks tell nothing.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 
 from exporter.analysis.anomalies import Anomaly
 from exporter.analysis.graph import Graph
@@ -37,37 +37,39 @@ def root(anomalies: Iterable[Anomaly], graph: Graph, roles: Mapping[str, str]) -
         by_server.setdefault(anomaly.server, []).append(anomaly)
     onset = {server: min(anomaly.since for anomaly in odd) for server, odd in by_server.items()}
     first = min(onset.values())
+    alike = Counter((roles.get(odd.server, ""), odd.metric) for of in by_server.values() for odd in of)
     sizes = Counter(roles.values())
+    explained = _Explained({roles.get(server, "") for server in by_server}, graph)
 
     def likely(server: str) -> tuple[float, float, str]:
-        odd = by_server[server]
+        odd, role = by_server[server], roles.get(server, "")
         late = max(0.0, (onset[server] - first) / _TICK_S - _TOGETHER)
         points = max(_CAUSE[kind_of(anomaly)] for anomaly in odd) - min(late, _LATEST)
-        points += _LOCAL * _among_peers(server, by_server, roles, sizes)
-        points += min(_MOST, _explained(server, by_server, graph, roles))
+        most_alike = max(alike[role, anomaly.metric] for anomaly in odd)
+        points += _LOCAL * (2 <= sizes[role] >= 2 * most_alike)
+        points += min(_MOST, explained.by(role, _asks(odd)))
         return points, sum(anomaly.score for anomaly in odd), server
 
     return max(by_server[max(by_server, key=likely)], key=lambda odd: (_CAUSE[kind_of(odd)], -odd.since, odd.score))
 
 
-def _among_peers(
-    server: str, by_server: Mapping[str, Sequence[Anomaly]], roles: Mapping[str, str], sizes: Mapping[str, int]
-) -> bool:
-    """Whether most servers of the same role are well in what is odd here."""
-    role, metrics = roles.get(server, ""), {anomaly.metric for anomaly in by_server[server]}
-    alike = sum(
-        roles.get(other, "") == role and not metrics.isdisjoint(anomaly.metric for anomaly in odd)
-        for other, odd in by_server.items()
-    )
-    return sizes.get(role, 0) >= 2 and alike * 2 <= sizes[role]
+def _asks(odd: Iterable[Anomaly]) -> bool:
+    """Whether a server asks more of others than it used to."""
+    return any(kind_of(one) in (Kind.RESOURCE, Kind.LOAD) and one.direction == "up" for one in odd)
 
 
-def _explained(
-    server: str, by_server: Mapping[str, Sequence[Anomaly]], graph: Graph, roles: Mapping[str, str]
-) -> float:
-    """Points for the roles of other servers whose trouble this one's can have brought about."""
-    role = roles.get(server, "")
-    asks = any(kind_of(odd) in (Kind.RESOURCE, Kind.LOAD) and odd.direction == "up" for odd in by_server[server])
-    others = {roles.get(other, "") for other in by_server if other != server} - {role}
-    waiting = sum(graph.waits_for(other, role) for other in others)
-    return _WAITED_FOR * waiting + _ASKED * sum(asks and graph.waits_for(role, other) for other in others)
+class _Explained:
+    """Points for the roles, of those in an incident, whose trouble that of a role can have brought about."""
+
+    def __init__(self, odd: set[str], graph: Graph) -> None:
+        self._odd, self._graph = odd, graph
+        self._known: dict[tuple[str, bool], float] = {}
+
+    def by(self, role: str, asks: bool) -> float:
+        """Of a role; `asks`: whether its server asks more of others."""
+        if (role, asks) not in self._known:
+            others = self._odd - {role}
+            waiting = sum(self._graph.waits_for(other, role) for other in others)
+            asked = sum(asks and self._graph.waits_for(role, other) for other in others)
+            self._known[role, asks] = _WAITED_FOR * waiting + _ASKED * asked
+        return self._known[role, asks]

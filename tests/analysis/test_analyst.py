@@ -10,7 +10,7 @@ import orjson
 import pytest
 
 from exporter.analysis.analyst import Analyst
-from exporter.analysis.forecast import Filling, line
+from exporter.analysis.forecast import DISK_S, Filling, line
 from exporter.model import Snapshot
 from exporter.web.live import Live
 from tests.web.fleet import FleetMaker
@@ -24,16 +24,43 @@ def test_a_line_is_found_exactly() -> None:
     assert fit == pytest.approx([1.0, 0.0])
 
 
+def test_a_line_goes_through_the_numbers_there_are() -> None:
+    t_s = np.arange(10.0) * 60
+    gappy = 3 + 0.5 * t_s
+    gappy[[0, 4, 5]] = np.nan
+    slope, level, fit = line(t_s, np.stack([gappy, np.full(10, np.nan)]))
+    assert (slope[0], level[0], fit[0]) == pytest.approx((0.5, 3.0, 1.0))
+    assert (slope[1], fit[1]) == (0, 0)
+
+
 def test_a_disk_that_fills_is_foretold_and_a_wobbling_one_is_not() -> None:
-    snapshot = FleetMaker("web-01").at(1)
-    index = snapshot.columns[2].index
+    index = FleetMaker("web-01").at(1).columns[2].index
     rng = random.Random(1)
-    filling = Filling()
-    for minute in range(60):
-        filling.observe(minute * 60.0, index, np.array([40.0 + minute, 50 + rng.gauss(0, 1)]))
+    filling = Filling(DISK_S)
+    for minute in range(61):
+        filling.observe(minute * 60.0, index, np.array([40.0 + minute / 2, 50 + rng.gauss(0, 1)]))
     (forecast,) = filling.forecasts()
-    assert (forecast.server, forecast.mount, forecast.per_hour) == ("web-01", "/", 60.0)
-    assert forecast.seconds_to_full == pytest.approx(60.0)
+    assert (forecast.server, forecast.mount, forecast.per_hour) == ("web-01", "/", 30.0)
+    assert forecast.seconds_to_full == pytest.approx(3600.0)
+    assert Filling(60.0).forecasts() == []
+
+
+def test_a_server_that_vanishes_costs_the_others_no_memory() -> None:
+    both, alone = FleetMaker("web-01", "web-02").at(1), FleetMaker("web-02").at(1)
+    filling = Filling(DISK_S)
+    for minute in range(0, 60, 2):
+        filling.observe(minute * 60.0, both.columns[2].index, np.full(4, 40.0) + minute)
+    filling.observe(3600.0, alone.columns[2].index, np.array([100.0, 30.0]) - 1)
+    assert [(found.server, found.mount) for found in filling.forecasts()] == [("web-02", "/")]
+
+
+def test_a_clock_that_is_set_back_starts_the_forecast_again() -> None:
+    index = FleetMaker("web-01").at(1).columns[2].index
+    filling = Filling(DISK_S)
+    for minute in range(0, 60, 2):
+        filling.observe(1e6 + minute * 60.0, index, np.full(2, 40.0) + minute)
+    filling.observe(0.0, index, np.full(2, 40.0))
+    assert filling.forecasts() == []
 
 
 def noisy(maker: FleetMaker, tick: int, rng: random.Random, **changed: dict[str, float]) -> Snapshot:

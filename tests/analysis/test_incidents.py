@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
 
 import pytest
@@ -142,3 +143,14 @@ def test_a_graph_may_go_round_in_a_circle() -> None:
     circle = Graph({"a": ("b",), "b": ("a", "c")})
     assert circle.waits_for("a", "c")
     assert not circle.waits_for("a", "a")
+
+
+def test_an_outage_of_everything_is_one_incident_and_takes_no_second() -> None:
+    roles = {f"web-{i:04}": "web" for i in range(4000)}
+    everything = [replace(odd("up", 0.0, server), certain=True) for server in roles]
+    incidents = Incidents(GRAPH)
+    started = time.process_time()
+    for t_s in (0.0, 15.0, 30.0):
+        incidents.observe(t_s, everything, roles)
+    assert time.process_time() - started < 3.0
+    assert [len(incident.servers) for incident in incidents.open()] == [4000]
