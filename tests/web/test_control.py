@@ -164,6 +164,20 @@ async def test_the_analysis_is_served_whole_and_per_server() -> None:
         assert (await got(client, "/api/ai-agent/optimized?server=x", 404))["error"]["code"] == "not_found"
 
 
+async def test_the_analysis_speaks_one_language_if_asked_and_is_made_anew_with_each_report() -> None:
+    words = {"en": "full", "ko": "가득"}
+    reports = [{"incidents": [{"servers": ["web-01"], "title": words}], "forecasts": [], "n": n} for n in (1, 2)]
+    now = [reports[0]]
+    async with site(analysis=lambda: now[0]) as client:
+        for lang, title in (("en", "full"), ("ko", "가득")):
+            data = (await got(client, f"/api/ai-agent/optimized?lang={lang}"))["data"]
+            assert data["incidents"] == [{"servers": ["web-01"], "title": title}]
+        now[0] = reports[1]
+        assert (await got(client, "/api/ai-agent/optimized?lang=en"))["data"]["n"] == 2
+        refused = await got(client, "/api/ai-agent/optimized?lang=fr", 400)
+        assert refused["error"]["message"] == "lang: must be en or ko"
+
+
 async def test_each_server_is_a_target_of_its_own_for_discovery() -> None:
     async with site() as client:
         targets = await got(client, "/api/prometheus/sd")
