@@ -30,6 +30,19 @@ Health = Callable[[], Mapping[str, object]]
 """The process's health as JSON: `status` is ok or degraded."""
 
 
+class _Answer:
+    """A body, compressed once however many ask for it so."""
+
+    def __init__(self, body: bytes) -> None:
+        self.body = body
+        self._packed: bytes | None = None
+
+    def gzipped(self) -> bytes:
+        if self._packed is None:
+            self._packed = igzip.compress(self.body, 1)
+        return self._packed
+
+
 class LiveFleet(Protocol):
     """The latest tick."""
 
@@ -63,9 +76,9 @@ class Unified:
         self._analysis = analysis
         self._version = version
         self._now = now
-        self._made: dict[tuple[str, int], bytes] = {}
+        self._made: dict[tuple[str, int], _Answer] = {}
         self._made_of: tuple[object, object] = (None, None)
-        self._told: dict[tuple[str, str], bytes] = {}
+        self._told: dict[tuple[str, str], _Answer] = {}
         self._told_of: object = None
         self._actions: Mapping[str, Callable[[int], object]] = {
             "servers": lambda limit: unified(self._live.fleet(), self._alerts.active, limit),
@@ -86,7 +99,7 @@ class Unified:
             raise bad_request(f"format: must be {' or '.join(_FORMATS)}", "format")
         if action == "prometheus" or wanted == "prometheus":
             return await self._page.get(request)
-        own: Mapping[str, Callable[[], Awaitable[bytes]]] = {"health": self._healthy, "status": self._running}
+        own: Mapping[str, Callable[[], Awaitable[_Answer]]] = {"health": self._healthy, "status": self._running}
         if action in own:
             return _json(request, await own[action]())
         if action not in self._actions:
@@ -94,16 +107,16 @@ class Unified:
             raise bad_request(f"action: must be one of {known}", "action")
         return _json(request, self._cached(action, limit))
 
-    async def _healthy(self) -> bytes:
+    async def _healthy(self) -> _Answer:
         health = self._health()
         if health.get("status") != "ok":
             raise ApiError(503, "degraded", "the exporter is not well", health)
         return self._envelope(health, "well")
 
-    async def _running(self) -> bytes:
+    async def _running(self) -> _Answer:
         return self._envelope(self._status(), "status of the process")
 
-    def _cached(self, action: str, limit: int) -> bytes:
+    def _cached(self, action: str, limit: int) -> _Answer:
         """The answer for this tick and these alerts."""
         of = (self._live.snapshot(), self._alerts.active)
         if of[0] is None:
@@ -143,7 +156,7 @@ class Unified:
             raise ApiError(404, "not_found", f"unknown server {server[:64]!r}", {"field": "server"})
         return _json(request, self._analysed(analysis, server, lang))
 
-    def _analysed(self, analysis: Mapping[str, object], server: str, lang: str) -> bytes:
+    def _analysed(self, analysis: Mapping[str, object], server: str, lang: str) -> _Answer:
         """The answer for this report."""
         if self._told_of is not analysis or len(self._told) >= _ANSWERS:
             self._told, self._told_of = {}, analysis
@@ -153,8 +166,8 @@ class Unified:
             self._told[key] = self._envelope(in_language(part, lang) if lang else part, "analysis")
         return self._told[key]
 
-    def _envelope(self, data: object, message: str) -> bytes:
-        return orjson.dumps(
+    def _envelope(self, data: object, message: str) -> _Answer:
+        body = orjson.dumps(
             {
                 "success": True,
                 "data": data,
@@ -163,6 +176,7 @@ class Unified:
                 "version": self._version,
             }
         )
+        return _Answer(body)
 
 
 def _limit(request: web.Request) -> int:
@@ -184,8 +198,9 @@ def _concerns(entry: object, server: str) -> bool:
     return isinstance(entry, dict) and (entry.get("server") == server or server in (entry.get("servers") or ()))
 
 
-def _json(request: web.Request, body: bytes) -> web.Response:
+def _json(request: web.Request, answer: _Answer) -> web.Response:
     headers = {"Content-Type": "application/json", "Vary": "Accept-Encoding", "Cache-Control": "no-cache"}
+    body = answer.body
     if len(body) >= _GZIP_FROM and accepts_gzip(request.headers.get("Accept-Encoding", "")):
-        body, headers["Content-Encoding"] = igzip.compress(body, 1), "gzip"
+        body, headers["Content-Encoding"] = answer.gzipped(), "gzip"
     return web.Response(body=body, headers=headers)
