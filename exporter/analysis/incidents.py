@@ -12,9 +12,10 @@ from dataclasses import dataclass, replace
 
 from exporter.analysis.anomalies import RESTART, Anomaly
 from exporter.analysis.graph import Graph
-from exporter.analysis.root import root
+from exporter.analysis.measures import Kind
+from exporter.analysis.root import kind_of, root
 
-PERSISTS_S = 120.0  # so long makes one measure an incident
+PERSISTS_S = 180.0  # so long makes one measure an incident
 _TOGETHER_S = 150.0  # between the onsets of what belongs together
 _SPREAD = 3  # servers, each with one odd measure, make an incident
 _QUIET_S = 180.0  # without an odd measure ends one
@@ -169,10 +170,15 @@ def _is_news(t_s: float, group: Sequence[Anomaly]) -> bool:
     group = [anomaly for anomaly in group if anomaly.metric != RESTART]  # by itself it is maintenance
     servers = [anomaly.server for anomaly in group]
     return (
-        any(anomaly.certain or t_s - anomaly.since >= PERSISTS_S for anomaly in group)
+        any(anomaly.certain or (t_s - anomaly.since >= PERSISTS_S and _alone(anomaly)) for anomaly in group)
         or len(servers) > len(set(servers))
         or len(servers) >= _SPREAD
     )
+
+
+def _alone(anomaly: Anomaly) -> bool:
+    """Whether a measure says something by itself: a change of load shows in several, and less work is no trouble."""
+    return anomaly.direction == "up" and kind_of(anomaly) is not Kind.LOAD
 
 
 def _merged(known: tuple[Anomaly, ...], odd: Sequence[Anomaly]) -> tuple[Anomaly, ...]:

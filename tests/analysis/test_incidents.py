@@ -57,6 +57,12 @@ def test_one_odd_series_that_stays_odd_is_an_incident() -> None:
     assert incident.root.metric == "memory"
 
 
+@pytest.mark.parametrize("alone", [odd("requests", 0.0), odd("cpu", 0.0, value=5.0)])
+def test_other_or_less_work_by_itself_is_no_incident_however_long(alone: Anomaly) -> None:
+    assert seen((10 * PERSISTS_S, [alone])).open() == []
+    assert len(seen((15.0, [alone, odd("network_in", 0.0)])).open()) == 1
+
+
 def test_a_fact_is_an_incident_at_once() -> None:
     (incident,) = seen((0.0, [replace(odd("up", 0.0), certain=True)])).open()
     assert incident.confidence == 0.99
