@@ -15,7 +15,7 @@ from exporter.promql.windows import Block, Windows
 
 _MANY_WINDOWS = 100  # how much longer than a window the data may be
 _FLATNESS = 1e5
-_NEARNESS = 1e6
+_NEARNESS = 1e3  # from some 1e5 on, 1e-9 of the prediction is rounding
 _FEW = 8  # samples in a window up to which going through them costs least
 
 
