@@ -33,6 +33,7 @@ ALL = 24
 _FLAKY = (0.3, 0.3, 0.35)  # the part of the servers that know each rare event at all
 _BURSTS_A_DAY = np.array([3.0, 11.0, 5.0])  # sizes of a day's bursts of rare events, times the server's own
 _DISK_BURST_CHANCE = 0.05
+_GRAINS = 1 << 20  # of a rate: the largest rates of a day still add up below 2**53
 # deviation of the logarithm of the noise of each activity and of the mean size of its operations, by scale
 _ACTIVITY_SD = ((0.03, 0.10, 0.10, 0.02, 0.02), (0.03, 0.20, 0.15, 0.02, 0.02), (0.05, 0.45, 0.20, 0.02, 0.02))
 _SIZE_SD = ((0.02, 0.02, 0.01, 0.01), (0.05, 0.05, 0.02, 0.02), (0.30, 0.25, 0.03, 0.03))
@@ -102,7 +103,7 @@ class Counters:
     def _weights(self, demand: Floats, index: Indices | None = None, scale: Scale = Scale.HOUR) -> Floats:
         """The rate of every split counter at this demand, with the noise of a scale unless index is None.
 
-        demand: shape (n, m). Returns shape (n, SPLIT, m).
+        demand: shape (n, m). Returns shape (n, SPLIT, m), in whole grains per second.
         """
         weights = np.empty((len(demand), SPLIT, demand.shape[1]))
         median = self._load.median_latency(self._load.expected_cpu(demand))
@@ -117,7 +118,9 @@ class Counters:
         weights[:, SWITCHES] = activity[:, 0]
         weights[:, READS:TX_BYTES:2] = activity[:, 1:]
         weights[:, READ_SECTORS : TX_BYTES + 1 : 2] = activity[:, 1:] * sizes
-        return weights
+        # the last bits of exp and log differ between machines: in whole grains the sums and splits do not
+        weights *= _GRAINS
+        return np.ceil(weights, out=weights)
 
     def _disk_bursts(self, tick: Indices) -> Floats:
         chance = uniform(self._burst, tick)
@@ -152,7 +155,7 @@ class Counters:
 
     def _read_day_total(self, kind: int) -> Floats:
         weights = self._weights(self._curves[kind][self._load.role_row])
-        total: Floats = np.rint(weights.sum(axis=2) * 3600.0)
+        total: Floats = np.rint(weights.sum(axis=2) * (3600.0 / _GRAINS))
         return total
 
     def _read_hours(self, day: int) -> Floats:
