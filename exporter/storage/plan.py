@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from exporter.model import Times
 
 
+_EVER = 2**62
+
+
 @dataclass(frozen=True, slots=True)
 class Reach:
     """From where to where a tier has one metric's samples, about: its oldest span's start, its newest one's end."""
@@ -52,22 +55,21 @@ def stretches(
 def _first(reaches: Mapping[Tier, Reach], edges_ms: Mapping[Tier, int], start_ms: int) -> Tier:
     having = [tier for tier in TIERS if tier in reaches]
     for position, tier in enumerate(having):
+        edge_ms = edges_ms.get(tier, -_EVER)
+        # what is there of before the edge is what came late, or waits for the coarser tier: not all there was
+        oldest_ms = max(reaches[tier].oldest_ms, edge_ms)
         coarser = having[position + 1 :]
-        if reaches[tier].oldest_ms <= start_ms or not any(
-            _is_older(reaches[each], each, reaches[tier], edges_ms.get(tier)) for each in coarser
-        ):
+        if oldest_ms <= start_ms or not any(_is_older(reaches[each], each, oldest_ms, edge_ms) for each in coarser):
             return tier
     return RAW
 
 
-def _is_older(coarse: Reach, tier: Tier, fine: Reach, fine_edge_ms: int | None) -> bool:
+def _is_older(coarse: Reach, tier: Tier, oldest_ms: int, edge_ms: int) -> bool:
     """Whether a coarse tier has samples of before a finer one's first.
 
     Its span may begin before what is in it. If it only overlaps the finer one's first, it has more if that lost some.
     """
-    if coarse.oldest_ms + tier.span_ms <= fine.oldest_ms:
-        return True
-    return fine_edge_ms is not None and coarse.oldest_ms < fine.oldest_ms <= fine_edge_ms
+    return coarse.oldest_ms + tier.span_ms <= oldest_ms or coarse.oldest_ms < oldest_ms <= edge_ms
 
 
 def widths_ms(plan: Sequence[Stretch], t_ms: Times) -> Times:

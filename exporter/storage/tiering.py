@@ -1,7 +1,7 @@
 """Tiers made as spans of time pass: one metric's span of one tier at a time, from the next finer tier.
 
 A span is made once, when everything in it is sealed, and read back before it counts. It is made again when samples
-for it come late. What was let go of in the finer tier meanwhile stays as it was made before.
+for it come late; what the finer tier has let go of meanwhile stays as it was made before.
 """
 
 from __future__ import annotations
@@ -111,19 +111,21 @@ class _Table:
         self.present: Mask = np.zeros((series, self._count), np.bool_)
         self._columns: dict[str, Samples] = {}
 
-    def put(self, found: Aggregates, rows: Rows, *, over: bool = True) -> None:
-        """Add those of the span; `over` what is there already, or only where nothing is."""
+    def put(self, found: Aggregates, rows: Rows) -> None:
+        """Add those of the span, in place of what is there already."""
         inside = (found.t_ms > self._span.start_ms) & (found.t_ms <= self._span.end_ms)
         places = (found.t_ms[inside] - self._span.start_ms) // self._span.tier.width_ms - 1
         there = found.present[:, inside] & (rows >= 0)[:, None]
-        if not over:
-            there &= ~self.present[np.maximum(rows, 0)][:, places]
         row, column = np.nonzero(there)
         cells = rows[row], places[column]
         for name, values in found.columns.items():
             held = self._columns.setdefault(name, np.zeros(self.present.shape))
             held[cells] = values[:, inside][row, column]
         self.present[cells] = True
+
+    def samples(self) -> float:
+        """How many samples the aggregates are of."""
+        return float(self._columns[COUNT].sum()) if self._columns else 0.0
 
     def block(self, places: Sequence[tuple[Segment, int]]) -> Block | None:
         """The block of those series and widths that have any; None where there are none."""
@@ -146,19 +148,22 @@ class Tiering:
         self._reader = reader
         self._blocks = blocks
 
-    def made(self, span: Span, *, keep: bool) -> dict[BlockKey, bytes]:
-        """The span's blocks. `keep` what it has already: the finer tier may not have it any more."""
+    def made(self, span: Span) -> dict[BlockKey, bytes]:
+        """The span's blocks. Where it is made again of fewer samples than before, what it had stays as it was."""
         keys = self._finer_keys(span)
         if span.finer is RAW:  # the sample at the very end is in the next window
             keys += self._blocks(span.metric, span.end_ms, span.end_ms, RAW)
-        before = self._blocks(span.metric, span.start_ms + 1, span.end_ms - 1, span.tier) if keep else []
+        before = self._blocks(span.metric, span.start_ms + 1, span.end_ms - 1, span.tier)
         found: dict[BlockKey, bytes] = {}
         for page in self._pages([*dict.fromkeys(keys), *before]):
             table = _Table(span, len(page.places))
-            for block in self._reader.columns(before, aggregates.ALL).values():
-                table.put(_of_block(block), page.rows(block.runs))
             for aggregated, rows in self._aggregated(span, page):
-                table.put(aggregated, rows, over=not keep)
+                table.put(aggregated, rows)
+            held = self._reader.columns(before, aggregates.ALL).values()
+            known = [(_of_block(block), page.rows(block.runs)) for block in held]
+            if sum(_samples(aggregated, rows) for aggregated, rows in known) > table.samples():
+                for aggregated, rows in known:
+                    table.put(aggregated, rows)
             whole = table.block(page.places)
             if whole is not None:
                 key = BlockKey(span.tier.width_ms, span.start_ms, span.metric, len(found))
@@ -213,6 +218,11 @@ def _page(places: Sequence[tuple[Segment, int]], rows: Mapping[bytes, Rows], beg
     end = begin + TIER_PAGE_SLOTS
     own = {digest: np.where((all_ >= begin) & (all_ < end), all_ - begin, -1) for digest, all_ in rows.items()}
     return _Page(places[begin:end], own)
+
+
+def _samples(found: Aggregates, rows: Rows) -> float:
+    """How many samples the aggregates of the wanted series are of."""
+    return float(np.where(found.present & (rows >= 0)[:, None], found.columns[COUNT], 0.0).sum())
 
 
 def _of_block(block: Block) -> Aggregates:

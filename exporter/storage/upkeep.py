@@ -238,8 +238,7 @@ class Upkeep:
         return True
 
     def _make(self, span: Span) -> None:
-        raw_edge_ms = self._past_ms() - self._limits.retentions_ms[span.finer]
-        made = self._tiering.made(span, keep=span.start_ms < raw_edge_ms)
+        made = self._tiering.made(span)
         before = self._blocks(span.metric, span.start_ms + 1, span.end_ms, span.tier)
         gone = [key for key in before if key not in made]
         if not made:

@@ -236,6 +236,23 @@ def test_samples_that_come_late_are_in_the_tiers_too(opened: Open) -> None:
     assert (old.counts == 1).all(), "what was there has stayed"
 
 
+def test_what_tiers_have_stays_when_raw_samples_are_to_be_kept_longer_from_now_on(
+    lasting_url: str, opened: Open
+) -> None:
+    database = opened(lasting_url, limits=Limits(retentions_ms={RAW: DAY_MS, ONE: 90 * DAY_MS}))
+    past = Past(database, HOUR_MS // 6)
+    past.run(EPOCH_MS + 5 * DAY_MS)
+    before = sum(each.samples for each in database.kept() if each.tier == "1m")
+    database.close()
+    again = opened(lasting_url, limits=Limits(retentions_ms={RAW: 30 * DAY_MS, ONE: 90 * DAY_MS}))
+    labels = SeriesIndex(CPU, CPU.name, ("server",), (("new",),)).labels(0)
+    again.ingest([SeriesSet([labels], np.array([EPOCH_MS + HOUR_MS]), np.array([[7.0]]))], [CPU])
+    for _ in range(2):
+        again.expire(past.t_ms)
+        assert again.settle()
+    assert sum(each.samples for each in again.kept() if each.tier == "1m") == before + 1
+
+
 def test_a_series_that_ended_ends_in_the_tiers_too(opened: Open) -> None:
     limits = Limits(retentions_ms={RAW: DAY_MS, ONE: 30 * DAY_MS})
     database = opened("memory:", limits=limits, interval_ms=HOUR_MS // 6)
@@ -260,6 +277,7 @@ PLANS = [
     ("young: raw has all there is", {RAW: (9, 10), ONE: (0, 24)}, 0, [(RAW, 0, 100)]),
     ("covered by raw", {RAW: (50, 100), ONE: (0, 72)}, 60, [(RAW, 60, 100)]),
     ("older than raw", {RAW: (50, 100), ONE: (0, 72)}, 30, [(ONE, 30, 72), (RAW, 72, 100)]),
+    ("late in raw", {RAW: (5, 100), ONE: (0, 72)}, 30, [(ONE, 30, 72), (RAW, 72, 100)]),
     (
         "older than minutes",
         {RAW: (700, 1000), ONE: (480, 984), FIVE: (0, 960)},
