@@ -43,7 +43,7 @@ def test_what_is_longer_than_a_line_is_split(query: str, lines: list[str]) -> No
 @given(vectors)
 @settings(max_examples=100, deadline=None)
 def test_several_lines_mean_the_same_as_one(query: str) -> None:
-    long = f"{query} + on (job) ({query}) * sum({RATE})"
+    long = f"({query}) + on (job) ({query}) * sum({RATE})"
     text = pretty(parse(long))
     assert "\n" in text
     assert str(parse(text)) == str(parse(long))
