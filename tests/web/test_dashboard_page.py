@@ -252,3 +252,16 @@ async def test_a_row_out_of_sight_costs_nothing_and_is_right_when_it_is_seen(bro
         assert "40.0%" in await seen.page.evaluate(f"{last}.innerText")
         await seen.page.evaluate(f"{last}.scrollIntoView()")
         await seen.until(f"{last}.innerText.includes('97.0%')")
+
+
+async def test_the_map_looks_as_it_did_once_all_is_as_it_was(browser: Browser) -> None:
+    async with looking(browser) as (seen, exporter):
+        picture = "document.querySelector('.map canvas').toDataURL()"
+        await seen.until(f"{ROWS} === 4")
+        before = await seen.page.evaluate(picture)
+        exporter.live.publish(exporter.maker.at(4, web_02={"cpu_usage_percent": 97}))
+        await seen.until("document.querySelector('#counts .critical b').textContent === '1'")
+        assert await seen.page.evaluate(picture) != before
+        exporter.live.publish(exporter.maker.at(5))
+        await seen.until("document.querySelector('#counts .critical b').textContent === '0'")
+        assert await seen.page.evaluate(picture) == before

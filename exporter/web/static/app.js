@@ -9,8 +9,6 @@ import { FILLS, GROUPS } from "./map.js";
 import { RANGES, ServerPage } from "./server.js";
 import { ICONS, $, attribute, button, clock, duration, h, learn, text } from "./ui.js";
 
-// --- what is shown is in the URL
-
 const one = (value, of, usual) => (value !== null && (of.has?.(value) ?? value in of) ? value : usual);
 
 /** The server a path is about, null for the fleet, undefined for another program's path. */
@@ -40,8 +38,6 @@ function write({ server, q, status, sort, down, group, fill, alerts, truth, rang
   const query = new URLSearchParams(Object.entries({ ...(server ? page : fleet), ...both }).filter(([, value]) => value)).toString();
   return `${server ? `/servers/${encodeURIComponent(server)}` : "/"}${query ? `?${query}` : ""}`;
 }
-
-// --- the header
 
 class Header {
   constructor(state, go, retry) {
@@ -74,8 +70,8 @@ class Header {
     const age = updated ? t("age", duration((Date.now() - updated) / 1000, 1)) : "";
     const wait = Math.max(0, Math.ceil(((at ?? 0) - Date.now()) / 1000));
     const said = {
-      connecting: [t("connecting"), ""], live: [t("live"), age], stale: [t("stale", clock((since ?? 0) / 1000, language)), age],
-      polling: [t("polling"), age], reconnecting: [t("reconnecting", wait), age], token: [t("tokenNeeded"), age],
+      connecting: [t("connecting"), ""], live: [t("live"), age], stale: [t("stale", since && clock(since / 1000, language)), age],
+      polling: [t("polling"), age], reconnecting: [t("reconnecting"), t("inSeconds", wait)], token: [t("tokenNeeded"), age],
     }[kind];
     attribute($("#connection"), "data-state", kind === "reconnecting" ? "lost" : kind);
     text($("#connection-text"), said[0]);
@@ -117,8 +113,6 @@ class Header {
     return h("form", { onsubmit: use }, field, h("button.small", t("use")));
   }
 }
-
-// --- the page
 
 const state = {
   servers: [], summary: null, omitted: 0, tick: 0, updated: 0,
@@ -170,8 +164,6 @@ document.addEventListener("click", (event) => {
 document.addEventListener("click", (event) => {
   for (const menu of document.querySelectorAll("details.menu[open]")) if (!menu.contains(event.target)) menu.open = false;
 });
-
-// --- theme, language, keys
 
 const preferred = matchMedia("(prefers-color-scheme: light)");
 const theme = () => localStorage.getItem("theme") ?? (preferred.matches ? "light" : "dark");
@@ -231,8 +223,6 @@ addEventListener("keydown", (event) => {
   event.preventDefault();
   act();
 });
-
-// --- news
 
 let waiting = false;
 

@@ -38,7 +38,7 @@ export class Chart {
     return { width: Math.max(200, this.place.clientWidth), height: HEIGHT };
   }
 
-  /** when: {start, end, step} in seconds; around: promise of {restarts, truth} to draw into every chart. */
+  /** around: promise of {restarts, truth} to draw into every chart. */
   async load(when, around, signal) {
     const { start, end, step } = when;
     const { lines, ahead } = this.spec;
@@ -94,7 +94,7 @@ export class Chart {
     else this.#make(all, names.length, data);
   }
 
-  /** A straight line from the last sample to where the query sees each series; `times` gets the moment it ends at. */
+  /** A line from the last sample to where the query sees each series; `times` gets the moment it ends at. */
   #ahead(names, rows, later, ahead_s, times) {
     const label = this.spec.lines[0][1];
     const found = later.flatMap(({ metric, value }) => {

@@ -36,10 +36,11 @@ export class Alerts {
     this.server = server;
     this.list = h("ul.list");
     this.empty = h("p.empty");
+    this.aloud = h("p.hidden", { "aria-live": "polite" }); // ages change with every tick: only the number is said
     this.tabs = new Map(TABS.map((tab) => [tab, button("", () => go({ alerts: tab }), "tab")]));
     this.element = h("section.panel", { "aria-label": t("alerts") },
       h("div.head", h("h2", t("alerts")), h("div.tabs", { role: "group", "aria-label": t("alerts") }, [...this.tabs.values()])),
-      this.#problem, h("div.tall", { tabIndex: 0, role: "group", "aria-label": t("alerts"), "aria-live": "polite" }, this.list, this.empty));
+      this.#problem, this.aloud, h("div.tall", { tabIndex: 0, role: "group", "aria-label": t("alerts") }, this.list, this.empty));
   }
 
   update() {
@@ -51,6 +52,7 @@ export class Alerts {
       text(element, `${t(tab)} ${of[tab].length}`);
       attribute(element, "aria-pressed", String(tab === view.alerts));
     }
+    text(this.aloud, `${t("alerts")}: ${t("firing")} ${of.firing.length}`);
     const shown = of[view.alerts];
     reconcile(this.list, shown, ({ key }) => key, (alert) => this.#make(alert), (line, alert) => this.#fill(line, alert));
     this.empty.hidden = shown.length > 0;
@@ -117,7 +119,7 @@ function wish({ labels }, seconds) {
   return { matchers, startsAt: new Date(now).toISOString(), endsAt: new Date(now + seconds * 1000).toISOString(), createdBy: "dashboard", comment: t("silenceComment") };
 }
 
-/** Says what has newly become critical; what was there when the page opened is not news. */
+/** Says what has newly become critical, not what was there at first. */
 export class Toasts {
   #known = null;
 
@@ -148,7 +150,10 @@ const METRICS = ["cpu", "memory", "disk", "response", "requests", "network_in", 
 /** A text in the page's language, whether it comes in one or in both. */
 const words = (of) => (of && typeof of === "object" ? of[language] ?? of.en ?? "" : of ?? "");
 
-const metricName = (metric = "") => (METRICS.includes(metric) ? t(metric) : metric.replace(/^openmanager_/, "").replaceAll("_", " "));
+const metricName = (metric = "") => {
+  const name = metric.replace(/^openmanager_|_usage_percent$/g, "");
+  return METRICS.includes(name) ? t(name) : name.replaceAll("_", " ");
+};
 
 const arrow = (direction) => ({ up: "↑", high: "↑", above: "↑", down: "↓", low: "↓", below: "↓" })[direction] ?? "";
 

@@ -6,6 +6,8 @@ import { language, t } from "./i18n.js";
 import { FILLS, FleetMap, GROUPS } from "./map.js";
 import { SEVERITY, $, attribute, button, bytesPerSecond, clock, colour, duration, h, level, milliseconds, percent, plain, reconcile, serverLink, text } from "./ui.js";
 
+const byName = new Intl.Collator(undefined, { numeric: true }).compare;
+
 export class FleetPage {
   constructor(main, state, go) {
     this.state = state;
@@ -129,7 +131,7 @@ export class Table {
   sorted(servers) {
     const { sort, down } = this.state.view;
     const by = COLUMNS.find(([name]) => name === sort)[3];
-    const names = (a, b) => a.id.localeCompare(b.id, undefined, { numeric: true });
+    const names = (a, b) => byName(a.id, b.id);
     const compare = sort === "name" ? names : (a, b) => by(a) - by(b) || names(a, b);
     return [...servers].sort((a, b) => (down ? -1 : 1) * compare(a, b));
   }

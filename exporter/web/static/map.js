@@ -51,10 +51,16 @@ export class FleetMap {
   update(servers, { group, fill }, scores) {
     this.shown = { servers, group, fill, scores };
     this.#scale(fill);
-    const [value] = FILLS[fill];
-    const what = servers.map((s) => `${s.id} ${s.status} ${value(s, scores)}`).join() + group + fill;
-    if (what !== this.#drawn) this.#again();
-    this.#drawn = what;
+    const places = servers.map((s) => `${s.id} ${GROUPS[group](s)}`).join() + group + fill;
+    if (places !== this.#drawn) this.#again();
+    else this.#refresh(new Map(servers.map((s) => [s.id, s])));
+    this.#drawn = places;
+  }
+
+  /** The same cells with what their servers say now. */
+  #refresh(servers) {
+    for (const cell of this.#cells) cell.server = servers.get(cell.server.id);
+    this.#paint();
   }
 
   #again() {
@@ -85,8 +91,9 @@ export class FleetMap {
     if (!this.plan) return;
     this.#inks ??= inks();
     const { pen, plan } = this;
-    pen.clearRect(0, 0, this.place.clientWidth, plan.height);
+    pen.clearRect(0, 0, plan.width, plan.height);
     pen.textBaseline = "middle";
+    pen.textAlign = "left";
     pen.font = `500 11.5px ${FONT}`;
     pen.fillStyle = this.#inks.dim;
     for (const { name, x, y } of plan.labels) pen.fillText(name, x, y);
@@ -240,7 +247,7 @@ export function layout(groups, width) {
 function placed(groups, width, size) {
   const stepX = size.w + size.gap, stepY = size.h + size.gap;
   const perRow = Math.max(1, Math.floor((width - 2 * PAD + size.gap) / stepX));
-  const plan = { cells: [], labels: [], size, height: 0 };
+  const plan = { cells: [], labels: [], size, width, height: 0 };
   let x = PAD, y = PAD, tall = 0;
   for (const { name, servers } of groups) {
     const columns = Math.min(servers.length, perRow);

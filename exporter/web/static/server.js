@@ -13,8 +13,8 @@ const each = (name) => `openmanager_${name}{server=$s}`;
 const rate = (name, by = "") => `sum${by} (rate(openmanager_${name}{server=$s}[$w]))`;
 const quantile = (q) => `histogram_quantile(${q}, ${rate("http_request_latency_seconds_bucket", " by (le)")})`;
 
-/** PromQL: $s is the server's name quoted, $w the window of rates. word: the title; lines: [query, name of the series or of the label that names it]; top: of the scale; measure: whose
- * thresholds are drawn; ahead: a query for where the lines are going, $r the history it looks at, $f how far. */
+/** PromQL with $s for the server's name, $w for the window of rates, $r for the history and $f for the distance of
+ * `ahead`. lines: [query, name of the series or of the label that names it]; measure: whose thresholds are drawn. */
 const CHARTS = [
   { word: "cores", format: percent, top: 100, measure: "cpu", lines: [[each("cpu_usage_percent"), "core"]], prefix: "core" },
   { word: "load", format: plain, lines: [[each("cpu_load_average_1m"), "1m"], [each("cpu_load_average_5m"), "5m"], [each("cpu_load_average_15m"), "15m"]] },
