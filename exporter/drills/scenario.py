@@ -24,8 +24,9 @@ HELP = """list, inject and clear failures, and check scenario files
   scenario inject disk-full --ttl 10m --id mine  until it is cleared, or 10 minutes after it was last asked for
   scenario clear ID…                             end failures at the next tick
   scenario validate FILE…                        every mistake with file, line, column and rule; folders too
+  scenario schema                                the JSON schema of a scenario file, for editors
 
-All but validate talk to a running exporter, at --url. Where it needs a token, OPENMANAGER_TOKEN holds it, or
+All but the last two talk to a running exporter, at --url. Where it needs a token, OPENMANAGER_TOKEN holds it, or
 OPENMANAGER_TOKEN_FILE names a file that does. The same --id asked for again is still one failure."""
 
 
@@ -111,6 +112,13 @@ def _validate(config: Config, flags: argparse.Namespace) -> None:
         raise CheckFailed(f"{bad} {'file has' if bad == 1 else 'files have'} mistakes")
 
 
+def _schema(_config: Config, flags: argparse.Namespace) -> None:
+    from exporter.simulation.scenarios import schema
+
+    _named(flags, 0)
+    print(json.dumps(schema(), indent=2, ensure_ascii=False))
+
+
 def _files(names: Sequence[str]) -> list[Path]:
     found: list[Path] = []
     for name in names:
@@ -129,6 +137,7 @@ _ACTIONS: Mapping[str, Callable[[Config, argparse.Namespace], None]] = {
     "inject": _inject,
     "clear": _clear,
     "validate": _validate,
+    "schema": _schema,
 }
 
 

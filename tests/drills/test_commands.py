@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -80,6 +81,11 @@ def test_scenario_files_are_checked_with_every_mistake_in_its_place(tmp_path: Pa
     assert [line.removeprefix(f"{BAD}/") for line in told] == (BAD / "messages.txt").read_text().splitlines()
     assert last == f"openmanager-exporter: {len(list(BAD.glob('*.yaml')))} files have mistakes"
     assert out == f"{good}: tried is good\n"
+
+
+def test_the_schema_is_printed_as_it_is_shipped() -> None:
+    shipped = resources.files("exporter.simulation").joinpath("scenario.schema.json").read_text(encoding="utf-8")
+    assert ran("scenario", "schema") == (shipped, "")
 
 
 def test_an_exporter_with_scenarios_and_roles_that_are_wrong_does_not_start(tmp_path: Path) -> None:

@@ -127,7 +127,7 @@ def test_a_schedule_strikes_where_its_scenario_says(root: str) -> None:
         assert set().union(*targets) == {"db-01", "db-02", "db-03"}
 
 
-def test_a_random_failure_is_cleared_like_any_other_and_stays_so(tmp_path: object) -> None:
+def test_a_random_failure_is_cleared_like_any_other_and_stays_so() -> None:
     kept: dict[str, Mapping[str, object]] = {}
 
     class Store:
