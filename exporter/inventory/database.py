@@ -1,6 +1,7 @@
 """Transactions on SQLite or PostgreSQL through their own drivers, every statement timed, no secret in an error.
 
-SQLAlchemy would add 11 MB to the exporter's 69 of 80 for the dozen statements there are here (docs/inventory.md).
+SQLAlchemy would add 11 MB to the 76 of 80 that the exporter takes,
+for the dozen statements there are here (docs/inventory.md).
 Statements are written with named parameters, `:name`, in the SQL that both databases speak.
 """
 
