@@ -16,7 +16,7 @@ from benchmarks.figure import Figure
 from benchmarks.process import Exporter, exporter
 from exporter.web.server import STATIC
 
-RENDERS, WARM, TICKS = 7, 100, 1_000
+RENDERS, WARM, TICKS = 7, 600, 1_000
 FLAGS = ["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu"]
 
 # Notes when the first row of the table is there, and keeps hold of the socket so that ticks can be played to the page.
