@@ -12,9 +12,8 @@ from numpy.typing import NDArray
 from exporter import catalogue as cat
 from exporter.model import Column, Exemplar, Family, SeriesIndex, Server, format_value
 from exporter.simulation import counters as c
-from exporter.simulation.load import Load
 from exporter.simulation.model import State
-from exporter.simulation.noise import Floats, bits, normal, uniform
+from exporter.simulation.noise import Floats, bits, keys, normal, uniform
 
 _SYSTEM_SHARE = 1.0 / 12.0  # of the disk work that goes to the system disk beside a data disk
 _PAGE = 4096
@@ -59,18 +58,17 @@ class _Present:
 class Columns:
     """Makes snapshots' columns for a fleet. Series are the same object from tick to tick while they stay the same."""
 
-    def __init__(self, load: Load) -> None:
-        self._servers = load.servers
-        self._row = {server.name: row for row, server in enumerate(load.servers)}
+    def __init__(self, servers: Sequence[Server], seed: int) -> None:
+        self._servers = tuple(servers)
+        names = [server.name for server in servers]
+        self._row = {name: row for row, name in enumerate(names)}
         self._present = functools.lru_cache(maxsize=16)(self._read_present)
         self._incidents = functools.lru_cache(maxsize=16)(self._read_incidents)
-        self._core_keys = load.key("cpu/cores")[:, 0]
-        self._swap_key = load.key("swap")[:, 0]
-        self._trace_key = load.key("trace")[:, 0]
+        self._core_keys, self._trace_key = keys(seed, names, "cpu/cores"), keys(seed, names, "trace")
         once = np.zeros(1, dtype=np.int64)
-        self._boot_used = _BOOT_PERCENT[0] + _BOOT_PERCENT[1] * uniform(load.key("disk/boot")[:, 0], once)
+        self._boot_used = _BOOT_PERCENT[0] + _BOOT_PERCENT[1] * uniform(keys(seed, names, "disk/boot"), once)
         self._memory = np.array([server.memory_bytes for server in self._servers], dtype=np.float64)
-        swapped = bits(self._swap_key, np.zeros(1, dtype=np.int64)) % np.uint64(64)
+        swapped = bits(keys(seed, names, "swap"), np.zeros(1, dtype=np.int64)) % np.uint64(64)
         self._swap = np.where(swapped < 24, swapped.astype(np.float64) * 256 * _PAGE, 0.0)
 
     def at(

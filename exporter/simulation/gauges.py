@@ -110,7 +110,8 @@ def stretch(threads: Floats, keep: Floats) -> Stretch:
     weights = (1.0 - keep)[:, None] * keep[:, None] ** ages
     # each row is summed alone: a matrix product would round by how many rows there are
     left = np.stack([(queue * weight).sum(axis=1) for weight in weights])
-    return Stretch(queue[:, 0], threads[:, -1], left)
+    # copies: a view would keep all of the threads
+    return Stretch(queue[:, 0].copy(), threads[:, -1].copy(), left)
 
 
 def load_averages(threads: Floats, before: Sequence[Stretch], keep: Floats) -> Floats:

@@ -61,13 +61,13 @@ class State:
 
 
 class Model:
-    """n servers. `ticks_per_block` ticks make 5 minutes."""
+    """n servers. `ticks_per_block` ticks make 5 minutes. `effects`: what failures do to them; none at first."""
 
-    def __init__(self, load: Load, ticks_per_block: int, seed: int, effects: Effects) -> None:
+    def __init__(self, load: Load, ticks_per_block: int, seed: int) -> None:
         self.load = load
         self.per_block = ticks_per_block
         self.tick_ms = c.BLOCK_MS // ticks_per_block
-        self.effects = effects
+        self.effects: Effects = lambda ends_ms: ()
         self._counters = c.Counters(load, ticks_per_block)
         self._boots = Boots(seed, [server.name for server in load.servers])
         self._memory, self._space = Memory(load), Space(load)

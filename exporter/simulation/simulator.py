@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from exporter.model import Column, Server, Snapshot
 from exporter.simulation.aftermath import Aftermath, Surplus
+from exporter.simulation.batches import Batches
 from exporter.simulation.columns import Columns
 from exporter.simulation.counters import BLOCK_MS, BLOCKS
 from exporter.simulation.fleet import shipped_roles
@@ -51,9 +52,8 @@ class Simulator:
         self._names = [server.name for server in fleet]
         self._servers = {server.name: server for server in fleet}
         self._per_block = BLOCK_MS // _tick_ms(self._interval_ms)
-        load = Load(self.fleet, self._roles, self._pattern, self._seed)
-        self._columns = Columns(load)
-        self._model = Model(load, self._per_block, self._seed, lambda ends: [])
+        self._columns = Columns(self.fleet, self._seed)
+        self._model = Batches(self.fleet, self._model_of)
         self._seen = Seen(self._columns_of, self._interval_ms)
         self._plans: list[Plan] = []
         self._surplus: dict[tuple[str, int], Surplus] = {}
@@ -132,6 +132,7 @@ class Simulator:
         block = tick // self._per_block
         if self._kept is None or not self._kept[0] <= block < self._kept[1]:
             first = block // blocks * blocks
+            self._kept = None  # the one before makes room
             self._kept = (first, first + blocks, self._state(first, blocks))
         return self._kept[2], tick - self._kept[0] * self._per_block
 
@@ -166,16 +167,19 @@ class Simulator:
         self._span = first_ms, last_ms
         self._plans = [] if log is None or not last_ms else log.plans(first_ms, last_ms)
         self._timeline = Timeline(self._plans)
-        self._model.effects = effects_on(self._plans, self._names)
-        self._model.forget()
+        self._model.follow(self._plans)
         tick_ms, boots = self._model.tick_ms, self._model.boot_days
         self._aftermath = Aftermath(self._plans, self._names, boots, self._submodel, tick_ms, self._surplus)
         self._kept = None
 
     def _submodel(self, names: Sequence[str]) -> Model:
-        servers = [self._servers[name] for name in names]
+        model = self._model_of([self._servers[name] for name in names])
+        model.effects = effects_on(self._plans, names)
+        return model
+
+    def _model_of(self, servers: Sequence[Server]) -> Model:
         load = Load(servers, self._roles, self._pattern, self._seed)
-        return Model(load, self._per_block, self._seed, effects_on(self._plans, [server.name for server in servers]))
+        return Model(load, self._per_block, self._seed)
 
 
 def _machine(server: Server) -> tuple[object, ...]:

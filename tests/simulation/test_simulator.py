@@ -12,9 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from exporter.model import MetricType, Server, Snapshot
-from exporter.simulation.fleet import make_fleet
+from exporter.simulation.fleet import make_fleet, shipped_roles
 from exporter.simulation.incidents import IncidentLog
 from exporter.simulation.recording import record
+from exporter.simulation.scenarios import shipped_scenarios
 from exporter.simulation.simulator import Simulator
 from tests.simulation.fleets import HOUR_MS, MONDAY_MS, TICK_MS, a_log, a_simulator, falls, flat, same
 
@@ -231,3 +232,16 @@ def test_a_fleet_that_cannot_be_simulated_is_refused(fleet: tuple[Server, ...], 
     with pytest.raises(ValueError, match="must") as error:
         Simulator(fleet, seed=1, interval_ms=interval_ms)
     assert str(error.value).startswith(message)
+
+
+def test_a_fleet_of_several_batches_says_of_each_server_what_it_says_alone() -> None:
+    fleet = make_fleet(1_040)
+    log = IncidentLog(fleet, shipped_roles(), shipped_scenarios())
+    last = [server.name for server in fleet[-3:]]
+    log.inject("server-crash", last[:1], now_ms=MONDAY_MS + 600_000, id="crash")
+    log.inject("cpu-saturation", last[1:2], now_ms=MONDAY_MS + 600_000, duration="5m", id="cpu")
+    t_ms = MONDAY_MS + 900_000
+    whole = flat(Simulator(fleet, seed=1, incidents=log).at(t_ms))
+    few = flat(Simulator(fleet[-40:], seed=1, incidents=log).at(t_ms))
+    assert few
+    assert {key: whole[key] for key in few} == few
