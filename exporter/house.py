@@ -100,6 +100,8 @@ class House:
         ticks = warm_up(self.analyst, self.database, snapshot.t_ms, going_on=lambda: not self.closing)
         log.info("analysis knows the stored past ticks=%d", ticks)
         self.analyst.run(snapshot, fleet)
+        self.database.forget_decoded()
+        heap.trim()
 
     def _made_and_kept(self, t_ms: int) -> Snapshot:
         for missed_ms in self._missed_ms(t_ms):
@@ -143,6 +145,7 @@ class House:
     async def clean(self, slot: float) -> None:
         """Expire old samples and old answers, and give their memory back."""
         self.forgotten()
+        self.database.sweep()
         await asyncio.get_running_loop().run_in_executor(self.threads, self.database.expire, round(slot * 1000))
         heap.trim()
 

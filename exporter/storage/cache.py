@@ -28,6 +28,7 @@ class ByteCache(Generic[K, V]):
         self.misses = 0
         self.nbytes = 0
         self._lock = Lock()
+        self._stale: set[K] = set()
         self._kept: OrderedDict[K, tuple[V, int]] = OrderedDict()
 
     def get(self, key: K) -> V | None:
@@ -38,6 +39,7 @@ class ByteCache(Generic[K, V]):
                 self.misses += 1
                 return None
             self.hits += 1
+            self._stale.discard(key)
             self._kept.move_to_end(key)
             return found[0]
 
@@ -46,6 +48,7 @@ class ByteCache(Generic[K, V]):
         size = value.nbytes
         with self._lock:
             self._forget(key)
+            self._stale.discard(key)
             if size > self.limit:
                 return
             self._kept[key] = (value, size)
@@ -57,6 +60,18 @@ class ByteCache(Generic[K, V]):
         """Drop a value that is out of date."""
         with self._lock:
             self._forget(key)
+
+    def sweep(self) -> None:
+        """Drop every value that nobody has asked for since the last sweep."""
+        with self._lock:
+            for key in self._stale:
+                self._forget(key)
+            self._stale = set(self._kept)
+
+    def clear(self) -> None:
+        """Drop every value."""
+        self.sweep()
+        self.sweep()
 
     def _forget(self, key: K) -> None:
         found = self._kept.pop(key, None)

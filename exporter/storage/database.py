@@ -212,6 +212,14 @@ class Database:
             self._upkeep.expire_at = now_ms
         self._writer.wake()
 
+    def sweep(self) -> None:
+        """Let go of decoded samples that nobody has asked for since the last time."""
+        self._cache.sweep()
+
+    def forget_decoded(self) -> None:
+        """Let go of all decoded samples: what was read once is not soon read again."""
+        self._cache.clear()
+
     def stats(self) -> Stats:
         """Counters and sizes now."""
         with self._lock:

@@ -25,7 +25,7 @@ class Limits:
 
     retentions_ms: Mapping[Tier, int] = field(default_factory=default_retentions_ms)
     cache_bytes: int = 8 << 20
-    sealed_bytes: int = 3 << 20
+    sealed_bytes: int = 2 << 20
     frames_bytes: int = 16 << 20
     pending_bytes: int = 64 << 20
     batch_bytes: int = 4 << 20
