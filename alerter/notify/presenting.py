@@ -34,8 +34,8 @@ class AlertView:
 
     `value` is the last value while firing, rounded for reading; `unit` belongs behind it.
     `resolved_value` is the value at the time it resolved, with its unit, "" where it is not known.
-    A view of several alerts that differ in details alone has the texts of the one with the highest value, their
-    values as a span, and `details`: `core 0–3, 7 (5)`; `count` says how many they are.
+    A view of several alerts that differ in details alone has the texts and the value of the one with the highest
+    value, and `details`: `core 0–3, 7 (5): 95.2–98.4`; `count` says how many they are.
     """
 
     name: str
@@ -86,24 +86,28 @@ def folded(notification: Notification) -> list[list[Alert]]:
 
 def view_of(alerts: Sequence[Alert], notification: Notification) -> AlertView:
     """One view of alerts that differ in details alone."""
-    worst = max(alerts, key=lambda alert: (not math.isnan(alert.value), alert.value))
+    worst = max(alerts, key=lambda alert: (not math.isnan(_now(alert)), _now(alert)))
     shown = view(worst, notification.sparklines.get(worst.fingerprint, ""))
     if len(alerts) == 1:
         return shown
-    ended = [alert.resolved_value for alert in alerts if alert.resolved_value is not None]
     return dataclasses.replace(
-        shown,
-        value=_span([alert.value for alert in alerts]),
-        resolved_value=_span(ended) + shown.unit if ended and shown.resolved_value else shown.resolved_value,
-        details=clipped(_details(alerts, notification.detail_labels)),
-        count=len(alerts),
+        shown, details=clipped(_details(alerts, notification.detail_labels) + _span(alerts)), count=len(alerts)
     )
 
 
-def _span(values: Sequence[float]) -> str:
-    finite = [value for value in values if not math.isnan(value)] or list(values)
-    low, high = readable(min(finite)), readable(max(finite))
-    return low if low == high else f"{low}–{high}"
+def _now(alert: Alert) -> float:
+    """The value that is shown as the present one, NaN where there is none."""
+    known = alert.resolved_value if alert.state is AlertState.RESOLVED else alert.value
+    return math.nan if known is None else known
+
+
+def _span(alerts: Sequence[Alert]) -> str:
+    """`: 95.2–98.4`, the values of several alerts; nothing where they read alike."""
+    values = [value for value in map(_now, alerts) if not math.isnan(value)]
+    if not values:
+        return ""
+    low, high = readable(min(values)), readable(max(values))
+    return "" if low == high else f": {low}–{high}"
 
 
 def _details(alerts: Sequence[Alert], names: Sequence[str]) -> str:

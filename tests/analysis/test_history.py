@@ -8,6 +8,7 @@ import numpy as np
 
 from exporter.analysis.analyst import Analyst
 from exporter.analysis.history import snapshots, warm_up
+from exporter.analysis.incidents import PERSISTS_S
 from exporter.analysis.servers import Readings
 from exporter.model import Snapshot
 from exporter.storage.database import Database
@@ -49,7 +50,7 @@ def test_an_analyst_that_was_warmed_up_knows_what_is_usual_at_its_first_tick() -
     made, live, analyst = past(1000, rng), Live(), Analyst()
     assert warm_up(analyst, kept(made), made[-1].t_ms + 1) == 1000
     maker = FleetMaker("api-01", "web-01")
-    for tick in range(1001, 1012):
+    for tick in range(1001, 1003 + round(PERSISTS_S / 15)):
         snapshot = maker.at(tick, api_01={"cpu_usage_percent": 85.0}, web_01={"cpu_usage_percent": 40.0})
         live.publish(snapshot)
         analyst.observe(snapshot, live.fleet())

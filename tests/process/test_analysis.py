@@ -58,7 +58,9 @@ def test_after_a_restart_the_analysis_knows_the_stored_past(servers: Servers) ->
     second = house.exporter()
     wait_until(lambda: "analysis knows the stored past" in second.output(), "the past", 60)
     told = next(line for line in second.output().splitlines() if "analysis knows the stored past" in line)
-    assert int(told.rpartition("ticks=")[2].rstrip('"')) >= 8
+    assert (
+        int(told.rpartition("ticks=")[2].rstrip('"')) >= 7
+    )  # a start within the last tick's second makes that one now
 
 
 def test_the_machine_it_runs_on_is_analysed_too(servers: Servers) -> None:

@@ -312,9 +312,9 @@ def test_the_cores_of_a_server_are_one_attachment_that_names_them() -> None:
     assert made["text"] == "🚨 Critical CPU usage on web-01 (+2 more)"
     fields = [{each["title"]: each["value"] for each in shown["fields"]} for shown in made["attachments"]]
     assert fields == [
-        {"서버": "web-01", "현재 값": "95.2–99.8%", "상세": "core 0–2, 5–6 (5)"},
+        {"서버": "web-01", "현재 값": "99.8%", "상세": "core 0–2, 5–6 (5): 95.2–99.8"},
         {"서버": "web-02", "현재 값": "97.3%"},
-        {"서버": "web-01", "현재 값": "10–12%", "상세": "core 3–4 (2)"},
+        {"서버": "web-01", "현재 값": "12%", "상세": "core 3–4 (2): 10–12"},
     ]
     assert made["attachments"][0]["text"] == "99.8 on core 1"
 
