@@ -96,19 +96,25 @@ class Growth:
     _SPAN_MS, _STEPS = 600_000, 20
 
     def __init__(self) -> None:
-        self._kept: deque[tuple[int, Mapping[str, float]]] = deque(maxlen=self._STEPS + 1)
+        self._kept: deque[tuple[int, tuple[str, ...], Samples]] = deque(maxlen=self._STEPS + 1)
 
     def per_hour(self, t_ms: int, levels: Mapping[str, float]) -> Mapping[str, float]:
         """Points per hour of the servers that are known for the whole span."""
         if self._kept and not 0 < t_ms - self._kept[-1][0] <= self._SPAN_MS:
             self._kept.clear()
         if not self._kept or t_ms - self._kept[-1][0] >= self._SPAN_MS // self._STEPS:
-            self._kept.append((t_ms, levels))
-        first_ms, first = self._kept[0]
+            self._kept.append((t_ms, self._names(levels), np.fromiter(levels.values(), np.float64, len(levels))))
+        first_ms, names, then = self._kept[0]
         if t_ms - first_ms < self._SPAN_MS // 2:
             return {}
+        first = dict(zip(names, then.tolist(), strict=True))
         hours = (t_ms - first_ms) / 3_600_000
         return {server: (level - first[server]) / hours for server, level in levels.items() if server in first}
+
+    def _names(self, levels: Mapping[str, float]) -> tuple[str, ...]:
+        """The servers, as the very same object while they stay the same."""
+        names = tuple(levels)
+        return self._kept[-1][1] if self._kept and self._kept[-1][1] == names else names
 
 
 class Readings:

@@ -23,7 +23,8 @@ BLOCKS = HOUR_MS // BLOCK_MS
 BOUNDS_S = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
 TYPICAL_S = (0.003, 0.007, 0.016, 0.036, 0.071, 0.16, 0.35, 0.69, 1.5, 3.4, 6.8, 15.0)  # within each bucket
 SECTOR = 512
-_WATCH = 4  # hours whose counters are kept together
+_WATCH = 4  # hours whose counters are kept together: all of a day's would be 80 MB of 20,000 servers
+_SPELL = 3  # blocks likewise, where one is asked for after the other
 
 CLASSES = len(BOUNDS_S) + 1  # requests by latency: over the bound before, up to this one
 SWITCHES, READS, READ_SECTORS, WRITES, WRITE_SECTORS, RX_PACKETS, RX_BYTES, TX_PACKETS, TX_BYTES = range(12, 21)
@@ -160,10 +161,7 @@ class Counters:
         return total
 
     def _read_hours(self, watch: int) -> Floats:
-        """Shape (n, SPLIT, 5): counters at the edges of the hours of a watch, since the start of its day.
-
-        Of a day all hours are computed together, yet of 20,000 servers they would be 80 MB to keep.
-        """
+        """Shape (n, SPLIT, 5): counters at the edges of the hours of a watch, since the start of its day."""
         day, hour = divmod(watch * _WATCH, 24)
         return self._hours_of(np.array([day], dtype=np.int64))[:, :, 0, hour : hour + _WATCH + 1].copy()
 
@@ -175,11 +173,13 @@ class Counters:
         whole = np.stack([self._day_total(self._kind(day)) for day in days.tolist()], axis=2)
         return _with_zero(_split(whole, weights.reshape(*whole.shape, 24)))
 
-    def _read_blocks(self, hour: int) -> Floats:
-        """Shape (n, SPLIT, 13): counters at the edges of the hour's blocks, since the start of its day."""
-        watch, place = divmod(hour, _WATCH)
-        edges = self._hours(watch)[:, :, place : place + 2]
-        return self._blocks_of(np.array([hour], dtype=np.int64), edges[:, :, :1], edges[:, :, 1:])[:, :, 0]
+    def _read_blocks(self, first_block: int, blocks: int) -> Floats:
+        """Shape (n, SPLIT, blocks + 1): counters at the edges of some blocks of an hour, since the start of its day."""
+        hour, place = divmod(first_block, BLOCKS)
+        watch, number = divmod(hour, _WATCH)
+        edges = self._hours(watch)[:, :, number : number + 2]
+        of_hour = self._blocks_of(np.array([hour], dtype=np.int64), edges[:, :, :1], edges[:, :, 1:])[:, :, 0]
+        return of_hour[:, :, place : place + blocks + 1].copy()
 
     def _blocks_of(self, hours: Indices, before: Floats, after: Floats) -> Floats:
         """Shape (n, SPLIT, len(hours), 13). before, after: counters at the hours' edges, (n, SPLIT, len(hours))."""
@@ -194,8 +194,9 @@ class Counters:
         demand: shape (n, m), m = blocks · ticks per block, at the scale of ticks.
         Returns shape (n, ALL, m + 1); the first is the value at the start of the first block.
         """
-        hour, position = divmod(first_block, BLOCKS)
-        edges = self._blocks(hour)[:, :, position : position + blocks + 1]
+        kept = _SPELL if blocks == 1 else BLOCKS
+        position = first_block % kept
+        edges = self._blocks(first_block - position, kept)[:, :, position : position + blocks + 1]
         numbers = np.arange(first_block, first_block + blocks, dtype=np.int64)
         ends = self._ticks_of(demand, numbers, edges[:, :, :-1], edges[:, :, 1:])
         day = first_block // (24 * BLOCKS)

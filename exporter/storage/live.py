@@ -115,7 +115,7 @@ class LiveMetric:
     @property
     def opens_group(self) -> bool:
         """Whether the next frame is a baseline."""
-        return self._frames == 0 or self._frames >= GROUP_FRAMES
+        return self._frames == 0 or self._frames >= GROUP_FRAMES or any(log.torn for log in self.logs)
 
     def write(self, t_ms: int, values: Samples) -> int:
         """Encode one tick; `values` are those of `index`. Returns the bytes of its frames."""

@@ -16,11 +16,10 @@ from exporter.storage.aggregates import COUNT, LAST, LOST, MAX, MIN, SUM, grown
 from exporter.storage.block import VALUE, Block
 from exporter.storage.catalog import Catalog
 from exporter.storage.frame import Run
-from exporter.storage.growing import Group
 from exporter.storage.layout import IMPORTED, IMPORTED_PART, RAW, window_of
 from exporter.storage.merging import Piece, Roster, merged
 from exporter.storage.plan import Stretch, stretches, widths_ms
-from exporter.storage.reading import Holds, Reader, groups_of
+from exporter.storage.reading import Holds, Known, Reader, groups_of
 from exporter.storage.segment import Segment
 from exporter.storage.stats import Limits
 from exporter.storage.store import BlockKey, Log, Store, StoreError
@@ -29,7 +28,7 @@ log = logging.getLogger("exporter.storage")
 T = TypeVar("T")
 
 _EVER = 2**62
-_Logs = list[tuple[Log, list[tuple[Group, bytes | None]] | None]]
+_Logs = list[tuple[Log, list[Known] | None]]
 
 _COLUMNS = {
     Wanted.LAST: (LAST,),
@@ -167,15 +166,15 @@ class Querier:
         found = self._reached(lambda: self._reader.sealed(keys, holds), None)
         return self._reader.sealed(self._reader.in_memory(keys), holds) if found is None else found
 
-    def _log_blocks(self, name: Log, groups: list[tuple[Group, bytes | None]] | None) -> list[Block]:
+    def _log_blocks(self, name: Log, groups: list[Known] | None) -> list[Block]:
         if groups is None:
             stored = self._reached(lambda: self._reader.stored(name), None)
             if stored == []:
                 self._reached(lambda: self._look_again(name), None)
             return stored or []
         found: list[Block] = []
-        for group, data in groups:
-            found += self._grown_blocks(name, group, data)
+        for known in groups:
+            found += self._grown_blocks(name, known)
         return found
 
     def _look_again(self, gone: Log) -> None:
@@ -190,10 +189,10 @@ class Querier:
             self._catalog.remove((), [gone])
             self._catalog.add(blocks, [name for name in logs if name != gone])
 
-    def _grown_blocks(self, name: Log, group: Group, data: bytes | None) -> list[Block]:
-        if data is not None:
-            return self._reader.group(name, group, data)
-        return self._reached(lambda: self._reader.group(name, group, None), [])
+    def _grown_blocks(self, name: Log, known: Known) -> list[Block]:
+        if known.whole:
+            return self._reader.group(name, known)
+        return self._reached(lambda: self._reader.group(name, known), [])
 
     # -- series
 

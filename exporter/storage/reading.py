@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import Lock
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 
 from exporter.storage import block as blocks
 from exporter.storage import segment as segments
@@ -251,9 +251,12 @@ class Reader:
                 self.cache.put(log, kept)
         return list(kept.blocks)
 
-    def group(self, log: Log, group: Group, data: bytes | None) -> list[Block]:
-        """The samples of one group of a growing log; `data` as it was under the log's lock, None: in the store."""
+    def group(self, log: Log, known: Known) -> list[Block]:
+        """The samples of one group of a growing log."""
+        group, data = known.group, known.data
         key = (log, group.number)
+        if data is not None and known.dropped:
+            data = self._asked().read(log, group.offset, known.dropped) + data
         kept = self.cache.get(key)
         if log.lane == LIVE and data is not None:
             return [self._grown(key, kept or Decoded([], 0), log, data)]
@@ -282,10 +285,23 @@ class Reader:
                     self._packed.forget(key)
 
 
-def groups_of(growing: GrowingLog, start_ms: int, end_ms: int) -> list[tuple[Group, bytes | None]]:
+class Known(NamedTuple):
+    """What memory has of a group, as it was under the log's lock: all but its first `dropped` bytes; None: nothing."""
+
+    group: Group
+    dropped: int
+    data: bytes | None
+
+    @property
+    def whole(self) -> bool:
+        """Whether the store need not be asked."""
+        return self.data is not None and not self.dropped
+
+
+def groups_of(growing: GrowingLog, start_ms: int, end_ms: int) -> list[Known]:
     """A growing log's groups that may have samples in this range, with what memory has of them. Call under its lock."""
     return [
-        (group, None if group.data is None else bytes(group.data))
+        Known(group, group.dropped, None if group.data is None else bytes(group.data))
         for group in growing.groups
         if growing.log.lane != LIVE or (group.t_ms <= end_ms and group.last_ms >= start_ms)
     ]

@@ -329,3 +329,27 @@ def test_tiers_are_made_after_all_when_the_store_fails_in_between() -> None:
     assert {each.tier for each in database.kept()} == {"raw", "1m", "5m"}
     assert everything(database) == fleet.said
     database.close()
+
+
+def test_a_flushed_store_costs_no_more_than_the_group_whose_beginning_memory_had_given_up(
+    servers: Servers, opened: Open
+) -> None:
+    import redis
+
+    server = servers.redis()
+    database, fleet = opened(server.url, limits=Limits(frames_bytes=0)), Fleet()
+    fleet.run(database, 10)
+    assert database.flush()
+    fleet.run(database, 10)
+    assert database.flush()
+    assert everything(database) == fleet.said
+    redis.Redis.from_url(server.url).flushall()
+    fleet.run(database, 1)
+    assert database.flush()
+    came_ms = fleet.t_ms
+    fleet.run(database, 10)
+    assert database.flush()
+    kept = {
+        labels: {t_ms: bits for t_ms, bits in said.items() if t_ms >= came_ms} for labels, said in fleet.said.items()
+    }
+    assert _kept_elsewhere(server.url) == kept
