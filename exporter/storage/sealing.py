@@ -1,4 +1,4 @@
-"""Logs made into blocks: by series, one block for each PAGE_SLOTS of them and each window."""
+"""Logs made into blocks: by series, one block for each PAGE_SLOTS of them, or a few more, and each window."""
 
 from __future__ import annotations
 
@@ -52,10 +52,18 @@ def sealed(
     numbers = {roster.labels(number): number for number in range(len(roster))}
     found: dict[BlockKey, bytes] = {}
     for each in sets:
-        for begin in range(0, len(each.labels), PAGE_SLOTS):
-            block = _page(each, slice(begin, begin + PAGE_SLOTS), roster, numbers)
+        slots = _page_slots(first, len(each.labels))
+        for begin in range(0, len(each.labels), slots):
+            block = _page(each, slice(begin, begin + slots), roster, numbers)
             found[first._replace(part=first.part + len(found))] = verified(block)
     return found
+
+
+def _page_slots(first: BlockKey, series: int) -> int:
+    """Series in one block. Those of a live part, however many came and went, have PAGES names before the next part's."""
+    if first.tier_ms != RAW.width_ms or first.part >= IMPORTED_PART:
+        return PAGE_SLOTS
+    return max(PAGE_SLOTS, -(-series // PAGES))
 
 
 def _page(each: SeriesSet, rows: slice, roster: Roster, numbers: dict[tuple[tuple[str, str], ...], int]) -> Block:
