@@ -25,14 +25,13 @@ import orjson
 
 from benchmarks.figure import Figure
 from exporter import openmetrics
-from exporter.model import METRIC_NAME, Labels, SeriesSet, Snapshot, make_labels
+from exporter.model import METRIC_NAME, Column, Labels, SeriesIndex, SeriesSet, Snapshot, make_labels
 from exporter.simulation.fleet import make_fleet
 from exporter.simulation.simulator import Simulator
 from exporter.storage.database import Database
 from exporter.storage.layout import DAY_MS, RAW
 from exporter.storage.open import open_store
 from exporter.storage.stats import Limits
-from exporter.transfer.backfilling import turned
 from tests.servers import Servers, answers, binary, free_port
 
 if TYPE_CHECKING:
@@ -59,12 +58,28 @@ class Series:
 def figures() -> Iterator[Figure]:
     """A day of 20 servers, and real series where there are any."""
     ticks = list(Simulator(make_fleet(20), seed=1, interval_ms=TICK_MS).ticks(START_MS + TICK_MS, START_MS + DAY_MS))
-    sets, _ = turned(ticks)
+    sets = _sets(ticks)
     fleet = [Series(labels, each.t_ms, each.values[row]) for each in sets for row, labels in enumerate(each.labels)]
     yield from _compared("a day of 20 servers", fleet, ticks)
     real = list(_real_series())
     if real:
         yield from _compared(f"{len(real)} real series", real, ())
+
+
+def _sets(ticks: Sequence[Snapshot]) -> list[SeriesSet]:
+    """Ticks as sets of series: a set for each stretch in which an index stays the same."""
+    stretches: dict[SeriesIndex, list[tuple[int, Column]]] = {}
+    for tick in ticks:
+        for column in tick.columns:
+            stretches.setdefault(column.index, []).append((tick.t_ms, column))
+    return [
+        SeriesSet(
+            [index.labels(row) for row in range(len(index.rows))],
+            np.array([t_ms for t_ms, _ in stretch], np.int64),
+            np.stack([column.values for _, column in stretch], axis=1),
+        )
+        for index, stretch in stretches.items()
+    ]
 
 
 def _real_series() -> Iterator[Series]:

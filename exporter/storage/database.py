@@ -12,6 +12,7 @@ from exporter.storage import census
 from exporter.storage.cache import ByteCache
 from exporter.storage.catalog import Catalog
 from exporter.storage.census import Kept
+from exporter.storage.filling import Filling
 from exporter.storage.growing import GrowingLog
 from exporter.storage.head import Head
 from exporter.storage.imports import Imports
@@ -65,6 +66,7 @@ class Database:
         self._dead_band = DeadBand(threshold_percent, protected)
         run = secrets.token_hex(4)
         self._imports = Imports(run, self._grown)
+        self._filling = Filling()
         self._head = Head(run, interval_ms, self._dead_band, self._imports, self._grown)
         self._upkeep = Upkeep(
             store,
@@ -123,6 +125,26 @@ class Database:
             self._bound_memory()
         self._writer.wake()
         return count
+
+    def fill(self, before: Snapshot | None, ticks: Sequence[Snapshot], timeout_s: float = 30.0) -> bool:
+        """Keep ticks of one window of the fleet's past, in order: at once as a block, exactly, without live frames.
+
+        before: the tick that they follow, if there is one. They are all later than what is kept, or all earlier than
+        the window's; the latter come newest first, and coarser tiers are made of them when older ones have come, or at
+        `expire`. They can be selected once the store has them. Waits until no more than one call's waits for that, or
+        the timeout; whether it is so. Nothing else may write to the store meanwhile.
+        """
+        with self._lock:
+            filled = self._filling.filled(before, ticks)
+            self._reader.remember(filled.segments.values())
+            self._upkeep.to_fill.append(filled)
+            self._imported += filled.samples
+            if ticks[-1].t_ms > self._last_ms:
+                self._latest, self._last_ms = ticks[-1], ticks[-1].t_ms
+                self._head.continue_after(ticks[-1])
+            else:
+                self._upkeep.filled_from_ms = filled.window_ms
+        return self._writer.wait_for(lambda: len(self._upkeep.to_fill) <= 1, timeout_s)
 
     def protect(self, protected: Mapping[str, Sequence[float]]) -> None:
         """From now on these are the thresholds that no value is moved across, by metric."""
@@ -210,6 +232,7 @@ class Database:
             self._imports.close()
             self._catalog.retire()
             self._upkeep.expire_at = now_ms
+            self._upkeep.filled_from_ms = -_EVER
         self._writer.wake()
 
     def sweep(self) -> None:
@@ -229,7 +252,7 @@ class Database:
                 series=self._series,
                 samples_appended=self._appended,
                 samples_imported=self._imported,
-                samples_lost=self._lost,
+                samples_lost=self._lost + self._upkeep.unfilled,
                 frame_bytes=self._frame_bytes,
                 raw_bytes=self._appended * _RAW_BYTES,
                 stored_bytes=self._upkeep.stored_bytes,

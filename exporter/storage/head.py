@@ -31,10 +31,11 @@ class Head:
         self._imports = imports
 
     def continue_after(self, snapshot: Snapshot) -> None:
-        """What an earlier run kept last: series of it that do not come again get a stale marker."""
-        for column in snapshot.columns:
-            if column.index.metric not in self._live:
-                self._before[column.index.metric] = column.index
+        """What was kept last and did not come by here: series of it that do not come again get a stale marker."""
+        for live in self._live.values():
+            live.close()
+        self._live.clear()
+        self._before = {column.index.metric: column.index for column in snapshot.columns}
 
     def append(self, snapshot: Snapshot) -> tuple[int, int]:
         """Encode one tick, later than all before. Returns (samples, bytes of frames)."""

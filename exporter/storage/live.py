@@ -42,6 +42,11 @@ class Composition:
         segment, data = segments.encode(index)
         return cls((segment.run(),), segment, data)
 
+    def places(self) -> list[tuple[Segment, int]]:
+        """For each slot its segment and row."""
+        (segment,) = self.segments
+        return [(segment, row) for run in self.runs for row in range(run.first, run.first + run.count)]
+
     def part(self, number: int) -> tuple[Run, ...]:
         """The runs of slots number x PART_SLOTS on."""
         begin, end = number * PART_SLOTS, (number + 1) * PART_SLOTS

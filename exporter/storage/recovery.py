@@ -37,12 +37,12 @@ def last_snapshot(
     for log in logs:
         if log.lane == LIVE and log.start_ms >= newest.get((log.metric, log.part), log).start_ms:
             newest[log.metric, log.part] = log
-    for log in newest.values():
-        last = _last_of(store.read(log))
-        if last is not None:
-            found.append(last)
+    raw = [key for key in blocks if key.tier_ms == 0 and key.part < IMPORTED_PART]
+    sealed_ms = max((key.window_ms for key in raw), default=0)
+    if any(log.start_ms >= sealed_ms for log in newest.values()):
+        found = [last for log in newest.values() if (last := _last_of(store.read(log))) is not None]
     if not found:
-        found = _last_of_blocks(blocks, sealed)
+        found = _last_of_blocks([key for key in raw if key.window_ms == sealed_ms], sealed)
     if not found:
         return None
     t_ms = max(last[0] for last in found)
@@ -70,12 +70,10 @@ def _last_of(data: bytes) -> Last | None:
 
 
 def _last_of_blocks(
-    blocks: Iterable[BlockKey], sealed: Callable[[Sequence[BlockKey]], Mapping[BlockKey, Block]]
+    keys: Sequence[BlockKey], sealed: Callable[[Sequence[BlockKey]], Mapping[BlockKey, Block]]
 ) -> list[Last]:
-    raw = [key for key in blocks if key.tier_ms == 0 and key.part < IMPORTED_PART]
-    newest = max((key.window_ms for key in raw), default=0)
     found: list[Last] = []
-    for block in sealed([key for key in raw if key.window_ms == newest]).values():
+    for block in sealed(keys).values():
         values = np.ascontiguousarray(block.columns[VALUE][:, -1])
         if block.present is not None:
             values = np.where(block.present[:, -1], values, STALE[0])

@@ -60,7 +60,7 @@ def sealed(
 
 
 def _page_slots(first: BlockKey, series: int) -> int:
-    """Series in one block. Those of a live part, however many came and went, have PAGES names before the next part's."""
+    """Series in one block: a live part's, however many came and went, have PAGES names before the next part's."""
     if first.tier_ms != RAW.width_ms or first.part >= IMPORTED_PART:
         return PAGE_SLOTS
     return max(PAGE_SLOTS, -(-series // PAGES))

@@ -55,10 +55,12 @@ def due(
     late: Collection[Span],
     is_waiting: Callable[[Log], bool],
     failed: Collection[Span],
+    since_ms: int,
 ) -> Span | None:
     """The next span to make. tiers: those that are kept, the finest first. late: those to be made again.
 
-    failed: those that cannot be made. A span is due when its end has passed and no log of its time waits for its seal.
+    failed: those that cannot be made. since_ms: spans that begin before it wait, as more may come. A span is due when
+    its end has passed and no log of its time waits for its seal.
     """
     for metric in sorted(catalog.metrics()):
         spans = catalog.spans(metric)
@@ -68,7 +70,8 @@ def due(
             starts = {tier.span_of(start_ms + 1) for start_ms in spans.get(finer, ())}
             open_ = starts - spans.get(tier, set()) | {span.start_ms for span in late if _is(span, metric, tier)}
             open_spans = (Span(metric, tier, finer, start_ms) for start_ms in sorted(open_))
-            ready = next((span for span in open_spans if span.end_ms <= edge_ms and span not in failed), None)
+            whole = (span for span in open_spans if since_ms <= span.start_ms and span.end_ms <= edge_ms)
+            ready = next((span for span in whole if span not in failed), None)
             if ready:
                 return ready
     return None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from threading import RLock
 
@@ -10,9 +11,10 @@ from exporter.storage import block as blocks
 from exporter.storage.block import Block
 from exporter.storage.catalog import Catalog
 from exporter.storage.census import Census, Sums
+from exporter.storage.filling import Filled
 from exporter.storage.folding import foldable
 from exporter.storage.growing import GrowingLog
-from exporter.storage.layout import DAY_MS, FOLD, IMPORTED, LOG_MS, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
+from exporter.storage.layout import DAY_MS, FOLD, IMPORTED, LIVE, LOG_MS, RAW, TIER_OF_WIDTH, WINDOW_MS, Tier, window_of
 from exporter.storage.reading import Reader
 from exporter.storage.sealing import belongs, first_key, sealed
 from exporter.storage.stats import Limits
@@ -31,7 +33,8 @@ class Upkeep:
     """Work on the store, for one thread. `lock` guards the catalog and its logs; no write is made under it.
 
     `newest_ms` is the time of the last tick, `run` the name of this process' logs. Without `tends`, frames are sent and
-    nothing is sealed or expired. Methods raise StoreError, and can then be called again.
+    nothing is sealed or expired. `to_fill` waits to become blocks; of what is before `filled_from_ms` more may follow.
+    Methods raise StoreError, and can then be called again.
     """
 
     def __init__(
@@ -49,9 +52,12 @@ class Upkeep:
         self._run = run
         self._tends = tends
         self.torn = 0
+        self.unfilled = 0
         self.stored_bytes = 0
         self.aside: dict[Name, bytes] = {}
         self.expire_at: int | None = None
+        self.to_fill: deque[Filled] = deque()
+        self.filled_from_ms = -_EVER
         self.sums: Sums = {}
         self._census = Census()
         self._store = store
@@ -71,7 +77,7 @@ class Upkeep:
 
     def step(self) -> bool:
         """One piece of work, the most urgent first; whether there was one."""
-        if self._send() or self._set_aside():
+        if self._send() or self._set_aside() or self._fill():
             return True
         steps = (self._expire, self._seal_one, self._make_tier, self._survey, self._fold_one, self._measure)
         return self._tends and any(step() for step in steps)
@@ -83,7 +89,7 @@ class Upkeep:
     @property
     def busy(self) -> bool:
         """Whether something waits that must not be forgotten."""
-        return bool(self.aside) or (self._tends and self.expire_at is not None)
+        return bool(self.aside or self.to_fill) or (self._tends and self.expire_at is not None)
 
     # -- sending
 
@@ -184,11 +190,9 @@ class Upkeep:
         return (own or ended) and name not in self._unsealable
 
     def _seal(self, first: BlockKey, logs: Sequence[Log]) -> None:
-        with self._lock:
-            keys = self._catalog.blocks(first.metric, first.window_ms, first.window_ms)
-            before = [key for key in keys if belongs(key, first)]
+        before = self._own_blocks(first)
         pieces: list[Block] = list(self._reader.sealed(before).values())
-        for name in sorted(logs, key=lambda each: (each.start_ms, each.run)):
+        for name in sorted(logs, key=_age):
             pieces += self._reader.stored(name, keep=False)
         made = sealed(pieces, first, self._reader.segment)
         named = frozenset(run.segment for piece in pieces for run in piece.runs)
@@ -206,6 +210,57 @@ class Upkeep:
         for key, data in made.items():
             self._census.note(key, blocks.summary(data))
 
+    # -- filling
+
+    def _fill(self) -> bool:
+        """Make blocks of what waits first, all of it or nothing: with what its window has, which stays where both do.
+
+        The logs there are sealed as well: those are not the newest any more that an earlier run left.
+        """
+        with self._lock:
+            filled = self.to_fill[0] if self.to_fill else None
+        if filled is None:
+            return False
+        try:
+            self._seal_filled(filled)
+        except ArithmeticError as err:
+            log.error("past stays unfilled window_ms=%d samples=%d err=%s", filled.window_ms, filled.samples, err)
+            self.unfilled += filled.samples
+        with self._lock:
+            self.to_fill.popleft()
+        return True
+
+    def _seal_filled(self, filled: Filled) -> None:
+        with self._lock:
+            stored = [name for name in self._catalog.stored_logs() if name not in self._unsealable]
+        logs = [name for name in sorted(stored, key=_age) if _live_in(name, filled.window_ms)]
+        places = {*filled.pieces, *((name.metric, name.part) for name in logs)}
+        made: dict[BlockKey, bytes] = {}
+        before: list[BlockKey] = []
+        named = set(filled.segments)
+        for metric, part in sorted(places):
+            first = first_key(metric, filled.window_ms, part)
+            own = self._own_blocks(first)
+            pieces = [*filled.pieces.get((metric, part), ()), *self._reader.sealed(own).values()]
+            for name in logs:
+                if (name.metric, name.part) == (metric, part):
+                    pieces += self._reader.stored(name, keep=False)
+            made.update(sealed(pieces, first, self._reader.segment))
+            named.update(run.segment for piece in pieces for run in piece.runs)
+            before += own
+        gone = [key for key in before if key not in made]
+        self._store.append((), filled.data, self._newest_ms(), self._segment_ttl_ms)
+        self._store.seal(Sealing(made, gone, logs, frozenset(named), self._limits.wanted_ms(RAW)))
+        self._sealed(made, gone, logs)
+        for metric in {metric for metric, _ in places}:
+            self._came_late(metric, RAW, filled.window_ms)
+
+    def _own_blocks(self, first: BlockKey) -> list[BlockKey]:
+        """The blocks there are of this one's part and window."""
+        with self._lock:
+            keys = self._catalog.blocks(first.metric, first.window_ms, first.window_ms)
+        return [key for key in keys if belongs(key, first)]
+
     # -- tiers
 
     def _blocks(self, metric: str, start_ms: int, end_ms: int, tier: Tier) -> list[BlockKey]:
@@ -217,6 +272,8 @@ class Upkeep:
         if not self._may_be_due:
             return False
         with self._lock:
+            if self.to_fill:  # time has passed that is not in the blocks yet
+                return True
             span = due(
                 self._catalog,
                 self._limits.tiers,
@@ -224,6 +281,7 @@ class Upkeep:
                 self._late,
                 lambda name: name not in self._unsealable,
                 self._failed,
+                self.filled_from_ms,
             )
         if span is None:
             self._may_be_due = False
@@ -368,6 +426,14 @@ class Upkeep:
 
 def _place(name: Log) -> tuple[str, str, int, int]:
     return name.lane, name.metric, name.part, window_of(name.start_ms)
+
+
+def _age(name: Log) -> tuple[int, str]:
+    return name.start_ms, name.run
+
+
+def _live_in(name: Log, window_ms: int) -> bool:
+    return name.lane == LIVE and window_of(name.start_ms) == window_ms
 
 
 def shown(name: Name) -> str:

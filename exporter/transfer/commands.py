@@ -6,7 +6,7 @@ import argparse
 import contextlib
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO, TextIO
 
@@ -42,8 +42,9 @@ While an exporter runs on the store, it is refused: stop the exporter, or send t
 
 BACKFILL_HELP = """make the simulated fleet's past
 
-The ticks that would have been are kept up to now, or up to the first tick that the store has already: an exporter that
-starts afterwards goes on without a seam, and nothing is doubled. Gaps after the first kept tick stay gaps.
+The ticks that would have been are kept up to now: an exporter that starts afterwards goes on without a seam. Of a store
+that has ticks already, what is before the first and after the last of them is made; gaps between them stay gaps, and
+nothing is doubled. A backfill that was stopped in the middle goes on where it was when it is started again.
 While an exporter runs on the store, it is refused: stop the exporter first."""
 
 
@@ -132,14 +133,16 @@ def backfill(config: Config, flags: argparse.Namespace) -> None:
         raise Unusable(f"--for: {flags.duration!r}: must be more than nothing and begin within the retention of {kept}")
     progress = Progress(sys.stderr, time.monotonic)
     with _held(config) as database, _simulator(config) as simulator:
-        count, samples = 0, 0
-        for tick in _past(database, simulator, start_ms, end_ms):
-            count, samples = count + 1, samples + sum(len(column.values) for column in tick.columns)
-            progress.tell("backfilled", tick.t_ms - start_ms, end_ms - start_ms)
-            if count % 100 == 0:
-                _drain(database)
+        count, samples, whole = 0, 0, span_ms / parse_duration(config.fleet.interval)
+        for ticks in _past(config, database, simulator, start_ms, end_ms):
+            count += len(ticks)
+            samples += sum(len(column.values) for tick in ticks for column in tick.columns)
+            progress.tell("backfilled", count, whole)
         _settle(database, now_ms)
+        lost = database.stats().samples_lost
     progress.end()
+    if lost:
+        raise Unusable(f"storage.url: {lost:,} of {samples:,} samples are not kept, the log says why")
     _say(f"{count:,} ticks with {samples:,} samples backfilled.")
 
 
@@ -159,15 +162,26 @@ def stats(config: Config, flags: argparse.Namespace) -> None:
     print(as_json(kept, stored) if flags.json else as_table(kept, stored))
 
 
-def _past(database: Database, simulator: Simulator, start_ms: int, end_ms: int) -> Iterator[Snapshot]:
-    from exporter.transfer.backfilling import append_all, first_tick_ms, ingest_all
+def _past(
+    config: Config, database: Database, simulator: Simulator, start_ms: int, end_ms: int
+) -> Iterator[Sequence[Snapshot]]:
+    from exporter.transfer.backfilling import Making, first_tick_ms, markers
 
+    def fill(before: Snapshot | None, ticks: Sequence[Snapshot]) -> None:
+        if not database.fill(before, ticks, _STORE_PATIENCE_S):
+            raise _not_taken()
+
+    making = Making(simulator.at, simulator.ticks, parse_duration(config.fleet.interval), fill)
     last = database.latest()
-    if last is None:
-        return append_all(simulator.ticks(start_ms, end_ms), database.append)
-    first_ms = first_tick_ms(database, last, start_ms, max(end_ms, last.t_ms))
-    before_ms = end_ms if first_ms is None else min(end_ms, first_ms - 1)
-    return ingest_all(simulator.ticks(start_ms, before_ms), database.ingest)
+    if last is not None and last.t_ms >= start_ms:
+        first_ms = first_tick_ms(database, last, start_ms, last.t_ms) or last.t_ms
+        for number, ticks in enumerate(making.before(first_ms, start_ms, end_ms)):
+            if not number and end_ms >= first_ms - 1:
+                families = [column.index.family for column in ticks[-1].columns]
+                database.ingest(markers(database, ticks[-1], first_ms), families)
+            yield ticks
+        start_ms = last.t_ms + 1
+    yield from making.after(last, start_ms, end_ms)
 
 
 def _longest_ms(config: Config) -> int:
@@ -295,12 +309,18 @@ def _simulator(config: Config) -> Iterator[Simulator]:
 def _drain(database: Database) -> None:
     """Wait for the store before memory has to let go of what it has not got."""
     if database.stats().pending_bytes > _PENDING_BYTES and not database.flush(_STORE_PATIENCE_S):
-        raise Unusable(f"storage.url: the store did not take the samples within {_STORE_PATIENCE_S:g} s")
+        raise _not_taken()
 
 
 def _settle(database: Database, now_ms: int) -> None:
     """All of it in the store, and sealed."""
     database.expire(now_ms)
     if not database.flush(_STORE_PATIENCE_S):
-        raise Unusable(f"storage.url: the store did not take the samples within {_STORE_PATIENCE_S:g} s")
-    database.settle(_STORE_PATIENCE_S)
+        raise _not_taken()
+    while not database.settle(_STORE_PATIENCE_S):
+        if database.stats().store_away:
+            raise _not_taken()
+
+
+def _not_taken() -> Unusable:
+    return Unusable(f"storage.url: the store did not take the samples within {_STORE_PATIENCE_S:g} s")

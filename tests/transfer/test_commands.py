@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import subprocess
 import sys
 import time
@@ -118,6 +120,40 @@ def test_a_backfill_into_a_store_with_ticks_ends_before_the_first_of_them(tmp_pa
     times = [int(line.split(" ")[-1]) for line in out.splitlines() if line.startswith("openmanager_cpu")]
     assert sorted(set(times)) == list(range(until - 600 + 15, until + 1, 15))
     assert len(times) % len(set(times)) == 0
+
+
+def test_a_backfill_that_was_killed_goes_on_where_it_was(tmp_path: Path) -> None:
+    until = int(time.time()) // 15 * 15 - 600
+    flags = ("--for", "24h", "--until", str(until), "--fleet.servers", "2")
+    root = str(Path(__file__).resolve().parents[2])
+    command = [*EXPORTER, "backfill", *flags]
+    with subprocess.Popen(command, cwd=tmp_path, env={"PYTHONPATH": root}, stderr=subprocess.DEVNULL) as process:
+        while process.poll() is None and not blocks_in(tmp_path / "data/samples.db"):
+            pass
+        process.kill()
+    kept = times_of(tmp_path)
+    assert kept == list(range(until - 24 * 3600 + 15, kept[-1] + 1, 15))
+    assert kept[-1] < until
+    done = run(tmp_path, "backfill", *flags)
+    assert done.returncode == 0
+    assert done.stderr.startswith(f"{5760 - len(kept):,} ticks".encode())
+    assert times_of(tmp_path) == list(range(until - 24 * 3600 + 15, until + 1, 15))
+
+
+def blocks_in(path: Path) -> int:
+    """How many blocks a store has; none while it is being made."""
+    if not path.exists():
+        return 0
+    with contextlib.closing(sqlite3.connect(path)) as connection, contextlib.suppress(sqlite3.OperationalError):
+        return int(connection.execute("SELECT count(*) FROM blocks").fetchone()[0])
+    return 0
+
+
+def times_of(folder: Path) -> list[int]:
+    """The ticks that a store has, Unix seconds."""
+    out = run(folder, "export", "--match", 'openmanager_cpu_usage_percent{server="web-01",core="0"}').stdout.decode()
+    lines = [line for line in out.splitlines() if line.startswith("openmanager_cpu")]
+    return [int(line.split(" ")[-1]) for line in lines]
 
 
 def test_progress_is_for_terminals_only(tmp_path: Path) -> None:
