@@ -36,6 +36,8 @@ from exporter.web.system import Check
 
 log = logging.getLogger(__name__)
 
+_MANY_SERIES = 100_000
+
 
 @dataclass(eq=False)
 class House:
@@ -106,7 +108,10 @@ class House:
     def _made_and_kept(self, t_ms: int) -> Snapshot:
         for missed_ms in self._missed_ms(t_ms):
             self._kept_at(missed_ms)
-        return self._kept_at(t_ms)
+        snapshot = self._kept_at(t_ms)
+        if self.database.stats().series > _MANY_SERIES:
+            heap.trim()  # a twentieth of the memory is what a large tick took while it was made
+        return snapshot
 
     def _missed_ms(self, t_ms: int) -> range:
         """While time runs fast: the ticks since the last one, which took longer than an interval of that time."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from exporter.model import SeriesIndex
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 DISK_S, MEMORY_S = 7 * 86_400.0, 6 * 3600.0  # how far ahead is worth saying: memory goes up and down with the day
 _EVERY_S, _KEPT, _LEAST = 120.0, 120, 8  # four hours; a quarter of an hour to say anything
+_TOGETHER = 4096  # series in one go: of all, the steps of the line would take hundreds of MB
 _FIT = 0.8  # how much of the movement the line has to explain
 
 
@@ -32,12 +34,15 @@ class Forecast:
 
 
 class Filling:
-    """Remembers a percentage per series for four hours. What is full later than `horizon_s` is not said."""
+    """Remembers a percentage per series for four hours. What is full later than `horizon_s` is not said.
+
+    Of 70,000 series that is 32 MB in single precision, which tells percentages apart that differ by 0.00001.
+    """
 
     def __init__(self, horizon_s: float) -> None:
         self._horizon_s = horizon_s
         self._index: SeriesIndex | None = None
-        self._kept: deque[tuple[float, Samples]] = deque(maxlen=_KEPT)
+        self._kept: deque[tuple[float, NDArray[np.float32]]] = deque(maxlen=_KEPT)
 
     def observe(self, t_s: float, index: SeriesIndex, values: Samples) -> None:
         """One tick. values: shape (len(index.rows),)."""
@@ -46,7 +51,7 @@ class Filling:
         if index is not self._index:
             self._follow(index)
         if not self._kept or t_s - self._kept[-1][0] >= _EVERY_S:
-            self._kept.append((t_s, values))
+            self._kept.append((t_s, values.astype(np.float32)))
 
     def _follow(self, index: SeriesIndex) -> None:
         """Series came or went: what is known of those that stayed is kept, NaN stands for the rest."""
@@ -54,7 +59,7 @@ class Filling:
             places = {row: i for i, row in enumerate(self._index.rows)}
             at = np.array([places.get(row, -1) for row in index.rows], dtype=np.intp)
             self._kept = deque(
-                ((t_s, np.where(at >= 0, values[at], np.nan)) for t_s, values in self._kept), maxlen=_KEPT
+                ((t_s, np.where(at >= 0, values[at], np.float32(np.nan))) for t_s, values in self._kept), maxlen=_KEPT
             )
         self._index = index
 
@@ -62,20 +67,25 @@ class Filling:
         """Those that will be full within the horizon, the soonest first."""
         if self._index is None or len(self._kept) < _LEAST:
             return []
+        firsts = range(0, len(self._index.rows), _TOGETHER)
+        found = [forecast for first in firsts for forecast in self._forecasts(first, first + _TOGETHER)]
+        return sorted(found, key=lambda forecast: forecast.seconds_to_full)
+
+    def _forecasts(self, first: int, end: int) -> list[Forecast]:
+        """Of the series from one up to another."""
         t_s = np.array([t for t, _ in self._kept])
-        values = np.stack([row for _, row in self._kept], axis=1)
+        values = np.stack([row[first:end] for _, row in self._kept], axis=1).astype(np.float64)
         slope, level, fit = line(t_s - t_s[-1], values)
         known = (~np.isnan(values)).sum(axis=1) >= _LEAST
         with np.errstate(divide="ignore", invalid="ignore"):
             left_s = (100 - level) / slope
         soon = known & (slope > 0) & (left_s > 0) & (left_s < self._horizon_s)
         due = np.flatnonzero(soon & (fit >= _FIT) & ~np.isnan(values[:, -1]))
-        found = [self._forecast(i, slope, left_s, fit, values) for i in due.tolist()]
-        return sorted(found, key=lambda forecast: forecast.seconds_to_full)
+        return [self._forecast(first, i, slope, left_s, fit, values) for i in due.tolist()]
 
-    def _forecast(self, i: int, slope: Samples, left_s: Samples, fit: Samples, values: Samples) -> Forecast:
+    def _forecast(self, first: int, i: int, slope: Samples, left_s: Samples, fit: Samples, values: Samples) -> Forecast:
         assert self._index is not None
-        labels = dict(self._index.labels(i))
+        labels = dict(self._index.labels(first + i))
         return Forecast(
             labels.get("server", ""),
             self._index.metric,
