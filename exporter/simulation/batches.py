@@ -13,7 +13,7 @@ from exporter.simulation.model import Model, Offsets, State
 from exporter.simulation.noise import Floats, Indices
 from exporter.simulation.plans import Plan, effects_on
 
-_TOGETHER = 500  # servers: 20 MB while a block of theirs is made, and arrays that a processor's cache can hold
+_TOGETHER = 1000  # servers: 40 MB while a block of theirs is made, and arrays that a processor's cache can hold
 _SERVER_AXIS = {"loads": 1}  # of a state's arrays; of all others the first
 
 

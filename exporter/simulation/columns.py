@@ -226,6 +226,7 @@ def _indexes(servers: Sequence[Server]) -> list[SeriesIndex]:
     devices = [(s.name, device) for s in servers for device in (("sda",) if s.mount == "/" else ("sda", "sdb"))]
     kinds = [(name, *kind[:2]) for name in names for kind in _KINDS]
     requests = [(name, *kind) for name in names for kind in (*(kind[:2] for kind in _KINDS), _FAILED, *_NEVER)]
+    cores = [str(core) for core in range(max((server.cores for server in servers), default=0))]
     bounds = [*map(format_value, c.BOUNDS_S), "+Inf"]
     plain = (
         *(cat.LOAD_1M, cat.LOAD_5M, cat.LOAD_15M, cat.CONTEXT_SWITCHES, cat.BOOT_TIME),
@@ -237,7 +238,7 @@ def _indexes(servers: Sequence[Server]) -> list[SeriesIndex]:
         *(cat.RECEIVE_ERRORS, cat.TRANSMIT_DROPS),
     )
     return [
-        index(cat.CPU_USAGE, ("core",), [(s.name, str(core)) for s in servers for core in range(s.cores)]),
+        index(cat.CPU_USAGE, ("core",), [(s.name, core) for s in servers for core in cores[: s.cores]]),
         *(index(family, (), each) for family in plain),
         index(cat.DISK_USAGE, ("mount",), mounts),
         *(index(family, ("device",), devices) for family in disks),

@@ -99,21 +99,22 @@ class Layout:
     others: tuple[SeriesIndex, ...]
     prefixes: Prefixes
     order: Rows | None
-    servers: tuple[str, ...]
     _rows: dict[str, list[int]] = field(default_factory=dict)
 
-    def rows(self) -> Mapping[str, list[int]]:
-        """The numbers of each server's lines."""
+    def rows(self, columns: tuple[Column, ...]) -> Mapping[str, list[int]]:
+        """The numbers of each server's lines. columns: of the indexes that this is for."""
         if not self._rows:
             rows: dict[str, list[int]] = {}
-            for line, server in enumerate(self.servers):
-                rows.setdefault(server, []).append(line)
+            servers = [server for column in columns for server in label_values(column.index, "server")]
+            places = range(len(servers)) if self.order is None else self.order.tolist()
+            for line, place in enumerate(places):
+                rows.setdefault(servers[place], []).append(line)
             self._rows.update(rows)  # at once: another thread may be rendering too
         return self._rows
 
-    def lines_of(self, servers: Iterable[str]) -> Rows:
+    def lines_of(self, servers: Iterable[str], columns: tuple[Column, ...]) -> Rows:
         """The numbers of the lines that these servers have, in the page's order."""
-        rows = self.rows()
+        rows = self.rows(columns)
         return np.array(sorted(line for server in set(servers) for line in rows.get(server, ())), dtype=np.int64)
 
 
@@ -156,14 +157,14 @@ class Exposition:
     def servers(self, snapshot: Snapshot) -> set[str]:
         """The servers that say anything in the snapshot."""
         spoken = (columns for columns in families(snapshot) if columns[0].index.family.name not in JUDGEMENTS)
-        return set().union(*(self._layout(columns).rows() for columns in spoken)) - {""}
+        return set().union(*(self._layout(columns).rows(columns) for columns in spoken)) - {""}
 
     def _lines(self, columns: tuple[Column, ...], page: Format, servers: Sequence[str] | None) -> Iterator[bytes]:
         layout = self._layout(columns)
         values = _values(columns)
         order, pieces = layout.order, layout.prefixes.pieces()
         if servers is not None:
-            lines = layout.lines_of(servers)
+            lines = layout.lines_of(servers, columns)
             pieces = iter([layout.prefixes.of(lines)])
             order = lines if order is None else order[lines]
         first = 0
@@ -199,10 +200,9 @@ def _values(columns: tuple[Column, ...]) -> Samples:
 
 
 def _make_layout(indexes: list[SeriesIndex]) -> Layout:
-    servers = [server for index in indexes for server in label_values(index, "server")]
     if len(indexes) == 1:
         (index,) = indexes
-        return Layout((), Prefixes(_prefix(index, row) for row in index.rows), None, tuple(servers))
+        return Layout((), Prefixes(_prefix(index, row) for row in index.rows), None)
     order = _by_series(indexes)
     rows = list(chain.from_iterable(index.rows for index in indexes))
     ends = list(accumulate(len(index.rows) for index in indexes))
@@ -210,7 +210,6 @@ def _make_layout(indexes: list[SeriesIndex]) -> Layout:
         tuple(indexes[1:]),
         Prefixes(_prefix(indexes[bisect_right(ends, i)], rows[i]) for i in order),
         np.array(order, dtype=np.int64),
-        tuple(servers[i] for i in order),
     )
 
 
