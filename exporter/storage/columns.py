@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 CONSTANT, FLOATS, REFERS, MISSED = 3, 4, 8, 16
 _LEVEL = 10
 _MAX_EXCEPTIONS = 0.2  # of a slot's samples, before its floats are kept as they are
+_SOME = 4  # every fourth sample: a larger part than may be exceptions, so that they can tell a code is none
 _SMALL_GROUP = 400
 _LONGEST_CHAIN = 64
 _FEW_SLOTS = 8
@@ -126,15 +127,25 @@ def _codes(values: Samples) -> Codes:
     codes = np.full(slots, RAW, np.uint8)
     best = np.full(slots, instants * (1 - _MAX_EXCEPTIONS))
     open_ = np.arange(slots)
+    some = values[:, ::_SOME]
     for code in range(MAX_DECIMALS + 1):
         if not len(open_):
             break
-        held = near_numbers(values[open_], np.full((len(open_), 1), code, np.uint8))[2].sum(axis=1)
+        missed = some.shape[1] - _held(some[open_], code)
+        hopeful = np.flatnonzero(missed < instants - best[open_])  # of the others too many are missed already
+        held = np.zeros(len(open_), np.int64)
+        held[hopeful] = _held(values[open_[hopeful]], code)
         better = held > best[open_]
         codes[open_[better]] = code
         best[open_[better]] = held[better]
         open_ = open_[held < instants]
     return codes
+
+
+def _held(values: Samples, code: int) -> NDArray[np.int64]:
+    """How many of each slot's values a code holds, or nearly."""
+    held: NDArray[np.int64] = near_numbers(values, np.full((len(values), 1), code, np.uint8))[2].sum(axis=1)
+    return held
 
 
 def _carried(numbers: Numbers, exact: Mask) -> Numbers:
