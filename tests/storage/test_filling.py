@@ -180,3 +180,30 @@ def test_metrics_of_many_series_are_filled_in_parts(opened: Open) -> None:
     assert len(filled.select(named(UP.name, server="server-04499"), START_MS, made[-1].t_ms)[0].t_ms) == 3
     assert METRIC_NAME in dict(filled.series([], START_MS, made[-1].t_ms)[0])
     live.close()
+
+
+def test_what_is_filled_behind_a_log_of_the_same_window_is_what_is_known_last(lasting_url: str, opened: Open) -> None:
+    ticks = churning(200)
+    first = opened(lasting_url)
+    for tick in ticks[:100]:
+        first.append(tick)
+    first.close()
+    second = opened(lasting_url)
+    assert second.fill(second.latest(), ticks[100:])
+    second.close()
+    latest = opened(lasting_url).latest()
+    assert latest is not None
+    assert latest.t_ms == ticks[-1].t_ms
+
+
+def test_a_series_that_ends_with_the_past_gets_its_marker_at_the_first_live_tick(opened: Open) -> None:
+    both, one = index(UP, ["a", "b"]), index(UP, ["a"])
+    database = opened("memory:")
+    for number in range(2):  # a live log is there already the second time
+        begin_ms = START_MS + number * 4 * STEP_MS
+        assert database.fill(database.latest(), [Snapshot(begin_ms, (Column(both, np.ones(2)),))])
+        database.append(Snapshot(begin_ms + STEP_MS, (Column(one, np.ones(1)),)))
+        assert database.flush()
+        (ended,) = database.select(named(UP.name, server="b"), begin_ms, begin_ms + STEP_MS)
+        assert ended.t_ms.tolist() == [begin_ms, begin_ms + STEP_MS]
+        assert ended.values.view(np.uint64)[0, 1] == STALE_NAN_BITS
