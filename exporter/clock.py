@@ -30,11 +30,14 @@ class Clock:
     @property
     def behind(self) -> bool:
         """Whether it still has to catch up."""
-        return self.now() < self._real()
+        real = self._real()  # read once: the real clock has moved by the next look
+        return self._at(real) < real
 
     def now(self) -> float:
         """The time, never after the real one, and never before an earlier one while the real clock is not set back."""
-        real = self._real()
+        return self._at(self._real())
+
+    def _at(self, real: float) -> float:
         if self._began is None:
             return real
         since, start = self._began

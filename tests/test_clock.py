@@ -25,6 +25,13 @@ def test_it_is_the_real_clock_unless_it_is_a_fast_one_that_begins_in_the_past() 
         assert clock.now() == real.t and not clock.behind
 
 
+def test_it_is_not_behind_a_real_clock_that_moves_while_it_looks() -> None:
+    readings = iter(range(1_000_000, 2_000_000))
+    clock = Clock(lambda: float(next(readings)))
+    assert not clock.behind
+    assert clock.now() < clock.now()
+
+
 async def test_it_catches_up_and_goes_on_with_the_real_one_without_a_step() -> None:
     real = Real()
     clock = Clock(real, 60.0, real.sleep)
