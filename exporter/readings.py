@@ -26,7 +26,7 @@ def storage(read: Callable[[], Stats]) -> Read:
         yield counter("storage_samples_appended", "Samples kept from ticks.", now.samples_appended)
         yield counter("storage_samples_imported", "Samples kept from elsewhere.", now.samples_imported)
         yield counter("storage_samples_lost", "Samples given up because the store was away too long.", now.samples_lost)
-        yield counter("storage_ticks_refused", "Ticks not later than the last one.", now.refused_ticks)
+        yield counter("storage_ticks_late", "Ticks not later than the last one.", now.late_ticks)
         yield counter("storage_frame_bytes", "Bytes of compressed frames made.", now.frame_bytes)
         yield counter("storage_raw_bytes", "Bytes of the same samples uncompressed, 16 each.", now.raw_bytes)
         yield gauge("storage_stored_bytes", "Bytes that the store takes.", now.stored_bytes)

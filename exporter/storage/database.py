@@ -7,6 +7,8 @@ import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from threading import RLock
 
+import numpy as np
+
 from exporter.model import Family, Labels, Matcher, SeriesSet, Snapshot, Wanted
 from exporter.storage import census
 from exporter.storage.cache import ByteCache
@@ -84,9 +86,9 @@ class Database:
         self._latest: Snapshot | None = None
         self._last_ms = -_EVER
         self._loaded = False
-        self._refusing = False
+        self._late = False
         self._series = self._appended = self._imported = self._lost = 0
-        self._frame_bytes = self._refused = 0
+        self._frame_bytes = self._late_ticks = 0
         self._quarantined: set[Name] = set()
         self._writer = Writer(self._step, store.reopen, first_retry_s=first_retry_s)
         self._writer.attempt()  # history is there before the first question, unless the store is away
@@ -95,24 +97,38 @@ class Database:
     # -- what goes in
 
     def append(self, snapshot: Snapshot) -> None:
-        """Keep one tick. One that is not later than the last one is refused, and counted."""
+        """Keep one tick. One that is not later than the last one is kept where nothing is yet, and counted."""
         with self._lock:
-            if snapshot.t_ms <= self._last_ms:
-                self._refuse(snapshot.t_ms)
-                return
-            self._refusing = False
-            self._series, written = self._head.append(snapshot)
-            self._latest, self._last_ms = snapshot, snapshot.t_ms
-            self._appended += self._series
-            self._frame_bytes += written
-            self._bound_memory()
+            if snapshot.t_ms > self._last_ms:
+                self._keep_next(snapshot)
+            else:
+                self._keep_late(snapshot)
         self._writer.wake()
 
-    def _refuse(self, t_ms: int) -> None:
-        self._refused += 1
-        if not self._refusing:
-            log.warning("ticks refused, they are not later than the last t_ms=%d last_ms=%d", t_ms, self._last_ms)
-        self._refusing = True
+    def _keep_next(self, snapshot: Snapshot) -> None:
+        self._late = False
+        self._series, written = self._head.append(snapshot)
+        self._latest, self._last_ms = snapshot, snapshot.t_ms
+        self._appended += self._series
+        self._frame_bytes += written
+        self._bound_memory()
+
+    def _keep_late(self, snapshot: Snapshot) -> None:
+        """A clock that was set back: what the fleet said of this time before stays, holes are filled."""
+        self._late_ticks += 1
+        if not self._late:
+            log.warning(
+                "ticks come late, the clock was set back, they are kept t_ms=%d last_ms=%d",
+                snapshot.t_ms,
+                self._last_ms,
+            )
+        self._late = True
+        t_ms = np.array([snapshot.t_ms], np.int64)
+        sets = [
+            SeriesSet([each.index.labels(row) for row in range(len(each.values))], t_ms, each.values[:, None])
+            for each in snapshot.columns
+        ]
+        self._take(sets, {each.index.family.name: each.index.family for each in snapshot.columns})
 
     def ingest(self, sets: Sequence[SeriesSet], families: Iterable[Family] = ()) -> int:
         """Keep samples from elsewhere, of any time within the retention. Returns how many they are.
@@ -120,10 +136,14 @@ class Database:
         A sample at the time of one that is there takes its place, unless that is the fleet's own.
         """
         with self._lock:
-            count = self._imports.ingest(sets, {family.name: family for family in families})
-            self._imported += count
-            self._bound_memory()
+            count = self._take(sets, {family.name: family for family in families})
         self._writer.wake()
+        return count
+
+    def _take(self, sets: Sequence[SeriesSet], families: Mapping[str, Family]) -> int:
+        count = self._imports.ingest(sets, families)
+        self._imported += count
+        self._bound_memory()
         return count
 
     def fill(self, before: Snapshot | None, ticks: Sequence[Snapshot], timeout_s: float = 30.0) -> bool:
@@ -266,7 +286,7 @@ class Database:
                 store_errors=self._writer.errors,
                 outages=self._writer.outages,
                 store_away=self._writer.away,
-                refused_ticks=self._refused,
+                late_ticks=self._late_ticks,
                 partial_answers=self._querier.partial,
                 quarantined=len(self._quarantined),
                 torn_logs=self._upkeep.torn,

@@ -77,7 +77,7 @@ class Stats:
     store_errors: int
     outages: int
     store_away: bool
-    refused_ticks: int
+    late_ticks: int
     partial_answers: int
     quarantined: int
     torn_logs: int

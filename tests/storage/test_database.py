@@ -179,17 +179,24 @@ def test_latest_is_the_last_tick_after_a_restart_too(lasting_url: str, opened: O
         assert database.families()[CPU.name] == CPU
 
 
-def test_a_tick_not_later_than_the_last_is_refused_and_counted(lasting_url: str, opened: Open) -> None:
+def test_ticks_of_a_clock_that_was_set_back_fill_holes_and_change_nothing(lasting_url: str, opened: Open) -> None:
     fleet = Fleet()
     database = opened(lasting_url)
     fleet.run(database, 10)
-    database.append(Fleet(seed=2, t_ms=fleet.t_ms - STEP_MS).tick())
+    hole_ms = fleet.t_ms + 5 * STEP_MS
+    late = Fleet(seed=2, t_ms=hole_ms).tick()
+    fleet.t_ms = hole_ms + 40 * STEP_MS
+    fleet.run(database, 10)
     database.append(Fleet(seed=2, t_ms=fleet.t_ms - 5 * STEP_MS).tick())
-    assert database.stats().refused_ticks == 2
+    database.append(late)
+    assert database.stats().late_ticks == 2
+    note(fleet.said, late)
+    assert everything(database) == fleet.said
     database.close()
     again = opened(lasting_url)
     again.append(Fleet(seed=2, t_ms=fleet.t_ms - STEP_MS).tick())
-    assert again.stats().refused_ticks == 1
+    assert again.stats().late_ticks == 1
+    assert everything(again) == fleet.said
     assert everything(again) == fleet.said
 
 

@@ -76,7 +76,7 @@ def test_what_is_filled_and_then_goes_on_live_is_as_if_all_had_come_live(
         database.append(tick)
     assert database.settle()
     assert everything(database) == truth
-    assert database.stats().refused_ticks == 0
+    assert database.stats().late_ticks == 0
 
 
 def test_a_store_that_was_filled_is_gone_on_with_by_another_process(

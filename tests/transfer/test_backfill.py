@@ -71,7 +71,7 @@ def test_the_past_of_an_empty_store_goes_on_into_the_present_without_a_seam(
     for _ in making(database, simulator).after(None, start_ms, NOW_MS - 1):
         pass
     database.append(simulator.at(NOW_MS))
-    assert database.stats().refused_ticks == 0
+    assert database.stats().late_ticks == 0
     assert ticks_of(database) == list(range(start_ms, NOW_MS + 1, TICK_MS))
     assert_as_simulated(database, simulator, start_ms, NOW_MS)
 
