@@ -14,6 +14,7 @@ from benchmarks import (
     peers,
     queries,
     scale,
+    scraped,
     serving,
     simulation,
     stream,
@@ -28,6 +29,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "compression": compression.figures,
     "peers": peers.figures,
     "scale": scale.figures,
+    "scale-scraped": scraped.figures,
     "alerting": alerting.figures,
     "analysis": analysis.figures,
     "analysis-short": analysis.figures_short,
@@ -35,7 +37,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "queries-10k": queries.figures_of_many,
 }
 
-_ONLY_IF_NAMED = ("analysis",)  # half an hour
+_ONLY_IF_NAMED = ("analysis", "scale-scraped")  # half an hour, ten minutes
 
 
 def main() -> int:

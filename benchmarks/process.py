@@ -57,8 +57,8 @@ class Exporter:
 
 
 @contextmanager
-def exporter(folder: Path, *flags: str) -> Iterator[Exporter]:
-    """Starts one and waits for its first page of metrics."""
+def exporter(folder: Path, *flags: str, asked: str = METRICS) -> Iterator[Exporter]:
+    """Starts one and waits for its first page: of metrics, or the one that is asked for."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]
@@ -71,17 +71,17 @@ def exporter(folder: Path, *flags: str) -> Iterator[Exporter]:
     started = time.perf_counter()
     process = subprocess.Popen(command, env={**os.environ})
     try:
-        yield Exporter(port, process, _first_page(process, port, started))
+        yield Exporter(port, process, _first_page(process, port, started, asked))
     finally:
         process.terminate()
         process.wait(20)
 
 
-def _first_page(process: subprocess.Popen[bytes], port: int, started: float) -> float:
+def _first_page(process: subprocess.Popen[bytes], port: int, started: float, asked: str) -> float:
     probe = Exporter(port, process, 0.0)
     while process.poll() is None and time.perf_counter() - started < 60:
         try:
-            if probe.get(METRICS):
+            if probe.get(asked):
                 return time.perf_counter() - started
         except (OSError, RuntimeError):
             time.sleep(0.005)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import socket
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -24,6 +25,10 @@ if TYPE_CHECKING:  # only one of the two sources is loaded
     from exporter.simulation.incidents import IncidentLog
     from exporter.simulation.roles import Roles
     from exporter.simulation.scenarios import Scenario
+
+log = logging.getLogger(__name__)
+
+_LARGE = 2_000  # servers: making more takes seconds
 
 
 class Maker(Protocol):
@@ -94,6 +99,8 @@ def _simulated(config: Config, inventory: Inventory, now: Callable[[], float]) -
     roles, settings = configured_roles(config), config.fleet
     seed, environment = settings.seed, settings.environment
     interval_ms = parse_duration(settings.interval)
+    if settings.servers > _LARGE:
+        log.info("the fleet is being made servers=%d", settings.servers)
     made = make_fleet(settings.servers, seed=seed, environment=environment, roles=roles)
     shard = parse_shard(config.shard)
     members = Members(inventory, made, roles.roles, round(now() * 1000))

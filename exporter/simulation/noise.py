@@ -31,7 +31,9 @@ def key(seed: int, *names: str) -> int:
 
 def keys(seed: int, names: list[str], purpose: str) -> Keys:
     """One key per name for one purpose. Shape (len(names),)."""
-    return np.array([key(seed, purpose, name) for name in names], dtype=np.uint64)
+    before = f"{seed}\0{purpose}\0".encode()
+    digests = [hashlib.blake2b(before + name.encode(), digest_size=8).digest() for name in names]
+    return np.frombuffer(b"".join(digests), "<u8").astype(np.uint64)
 
 
 def bits(of: Keys, index: Indices) -> Keys:
