@@ -174,6 +174,7 @@ class Scheduler:
         for other in self._runners:
             if other.job.priority < runner.job.priority and other.next_slot <= slot:
                 try:
-                    await asyncio.wait_for(other.past(slot), other.job.interval_s)
+                    async with asyncio.timeout(other.job.interval_s):  # wait_for may swallow a cancellation before 3.12
+                        await other.past(slot)
                 except TimeoutError:
                     log.debug("not waiting any longer job=%s", other.job.name)

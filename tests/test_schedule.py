@@ -192,3 +192,26 @@ async def test_the_record_shows_lag_and_duration() -> None:
     await run_for(scheduler, clock, 10)
     kept = timer(scheduler, "tick")
     assert (kept.runs, kept.last_slot, kept.last_duration_s, kept.lag_s, kept.next_slot) == (1, 15, 3, 0, 30)
+
+
+@pytest.mark.parametrize("later", range(8))
+def test_a_scheduler_that_is_cancelled_just_when_an_urgent_job_has_finished_ends(later: int) -> None:
+    async def scenario() -> None:
+        clock, finish = TurnedClock(1000.0), asyncio.Event()
+        record = Record(clock)
+
+        async def work(_slot: float) -> None:
+            await finish.wait()
+
+        jobs = [record.job("tick", 15, Priority.HIGH, work), record.job("check", 15, Priority.MEDIUM)]
+        running = asyncio.create_task(Scheduler(jobs, now=clock.now, sleep=clock.sleep).run())
+        await clock.turn(15)
+        finish.set()
+        for _ in range(later):
+            await asyncio.sleep(0)
+        running.cancel()
+        _, going_on = await asyncio.wait([running], timeout=1.0)
+        running.cancel()
+        assert not going_on
+
+    asyncio.run(scenario())
