@@ -224,10 +224,11 @@ class Database:
         return min((reach.oldest_ms for reach in reaches), default=None)
 
     @property
-    def revision(self) -> tuple[int, int, int]:
+    def revision(self) -> tuple[int, int, int, int]:
         """Differs once the past may read otherwise than before, or could not be read completely: samples that went,
-        were sealed or came from another process, and answers without the store. `append` and `ingest` leave it."""
-        return self._catalog.version, self._querier.partial, self._lost
+        were sealed, came late or from another process, and answers without the store. Ticks in order and `ingest`
+        leave it."""
+        return self._catalog.version, self._querier.partial, self._lost, self._late_ticks
 
     # -- the store
 
